@@ -1,0 +1,106 @@
+import type { OptionTable } from '../option.ts';
+import { ALL, PREDICT, VAL, VAL_PREDICT } from './commands.ts';
+
+export const evaluationOptions = {
+  split: {
+    type: 'choice',
+    default: 'val',
+    choices: ['val', 'test', 'train'],
+    commands: VAL,
+    help: 'which images of the data.yaml to use',
+  },
+  conf: {
+    type: 'float',
+    default: null,
+    defaults: { val: 0.001, predict: 0.25 },
+    range: [0, 1],
+    commands: VAL_PREDICT,
+    help: 'detections of lower confidence are dropped',
+    aliases: ['conf_thres'],
+  },
+  iou: {
+    type: 'float',
+    default: 0.7,
+    range: [0, 1],
+    commands: ALL,
+    help: 'of two boxes of one class that overlap more, the better one stays',
+    aliases: ['iou_thres'],
+  },
+  max_det: {
+    type: 'int',
+    default: 300,
+    range: [1, 30000],
+    commands: ALL,
+    help: 'detections kept in an image',
+  },
+  agnostic_nms: {
+    type: 'bool',
+    default: false,
+    commands: VAL_PREDICT,
+    help: 'boxes of different classes suppress each other too',
+  },
+  classes: {
+    type: 'ints',
+    default: null,
+    range: [0, Number.POSITIVE_INFINITY],
+    commands: PREDICT,
+    help: 'class numbers to keep',
+  },
+  half: {
+    type: 'bool',
+    default: false,
+    commands: VAL_PREDICT,
+    help: 'run the network in fp16; on a CPU without native fp16 in fp32, with a warning',
+  },
+  save_json: {
+    type: 'bool',
+    default: false,
+    commands: VAL,
+    help: 'write predictions.json in COCO format',
+  },
+  coco: {
+    type: 'bool',
+    default: false,
+    commands: VAL,
+    help: 'also the twelve COCO numbers',
+  },
+} as const satisfies OptionTable;
+
+export const predictionOptions = {
+  source: {
+    type: 'text',
+    default: null,
+    commands: PREDICT,
+    help: 'an image, a folder, a pattern such as images/*.jpg, or a .txt list',
+    later: [
+      [/^(https?|rtsp|rtmp|tcp):/i, 'streams and addresses are not read: save pictures first'],
+      [/^(\d+|screen.*)$/, 'cameras and screens are not read: save pictures first'],
+    ],
+  },
+  save_txt: { type: 'bool', default: false, commands: PREDICT, help: 'write labels/*.txt in YOLO format' },
+  save_conf: { type: 'bool', default: false, commands: PREDICT, help: 'add the confidence to save_txt' },
+  save_crop: { type: 'bool', default: false, commands: PREDICT, help: 'write every box as a picture' },
+  show_labels: {
+    type: 'bool',
+    default: true,
+    commands: PREDICT,
+    help: 'draw class names',
+    negations: ['hide_labels'],
+  },
+  show_conf: {
+    type: 'bool',
+    default: true,
+    commands: PREDICT,
+    help: 'draw confidences',
+    negations: ['hide_conf'],
+  },
+  show_boxes: { type: 'bool', default: true, commands: PREDICT, help: 'draw boxes' },
+  line_width: {
+    type: 'int',
+    default: null,
+    range: [1, 100],
+    commands: PREDICT,
+    help: 'width of box lines in pixels; from the picture size unless given',
+    aliases: ['line_thickness'],
+  },
+} as const satisfies OptionTable;

@@ -1,0 +1,98 @@
+import { keep, nn, noGrad, scope, type Tensor } from '@mezzo/torch';
+import { Conv } from './blocks.ts';
+import { type AnchorGrid, anchorGrid, decodeMaps, distanceBins, type HeadMaps, levelsOf } from './decode.ts';
+
+/** Bins of each side's distance distribution. */
+export const REG_MAX = 16;
+
+/** The frozen 1 x 1 convolution with weights 0 … R-1 that published weights carry; decoding reads it as the bins. */
+export class DFL extends nn.Module {
+  readonly conv: nn.Conv2d;
+
+  constructor(bins: number) {
+    super();
+    this.conv = new nn.Conv2d(bins, 1, 1, { bias: false });
+    this.conv.weight.requiresGrad_(false);
+    scope(() => noGrad(() => this.conv.weight.copy_(distanceBins(bins, 'cpu').view([1, bins, 1, 1]))));
+  }
+}
+
+export interface Prediction {
+  /** [B, 4 + C, A] fp32: centre x, y, width, height in pixels, class probabilities. */
+  readonly decoded: Tensor;
+  readonly maps: HeadMaps;
+}
+
+/**
+ * Anchor-free head of YOLOv8: per level a box branch (4 sides x 16 bins) and a class branch.
+ * `strides` are pixels per cell of each level.
+ */
+export class Detect extends nn.Module {
+  readonly cv2: nn.ModuleList<nn.Sequential>;
+  readonly cv3: nn.ModuleList<nn.Sequential>;
+  readonly dfl: DFL;
+  readonly nc: number;
+  readonly strides: readonly number[];
+  private grid: (AnchorGrid & { key: string }) | undefined;
+
+  constructor(nc: number, inChannels: readonly number[], strides: readonly number[]) {
+    super();
+    const first = inChannels[0]!;
+    const boxWidth = Math.max(16, Math.floor(first / 4), 4 * REG_MAX);
+    const clsWidth = Math.max(first, Math.min(nc, 100));
+    const branch = (width: number, outputs: number) => (c: number) =>
+      new nn.Sequential(new Conv(c, width, 3), new Conv(width, width, 3), new nn.Conv2d(width, outputs, 1));
+    this.cv2 = new nn.ModuleList(inChannels.map(branch(boxWidth, 4 * REG_MAX)));
+    this.cv3 = new nn.ModuleList(inChannels.map(branch(clsWidth, nc)));
+    this.dfl = new DFL(REG_MAX);
+    this.nc = nc;
+    this.strides = strides;
+  }
+
+  /** Features [B, c, h, w] of each level to raw maps; level l has box logits [B, 64, h, w], class logits [B, C, h, w]. */
+  override forward(features: readonly Tensor[]): HeadMaps {
+    return {
+      box: features.map((feature, level) => this.cv2.at(level).forward(feature)),
+      cls: features.map((feature, level) => this.cv3.at(level).forward(feature)),
+    };
+  }
+
+  /** Boxes in pixels and probabilities of raw maps; always fp32. */
+  decode(maps: HeadMaps): Tensor {
+    const weight = this.dfl.conv.weight;
+    return decodeMaps(maps, this.anchors(maps.box), weight.view([weight.numel()]));
+  }
+
+  /**
+   * Starting biases: `boxBias` for every bin, and class logits that expect 5 objects spread over `nc` classes
+   * in a 640 px image.
+   */
+  initialiseBias(boxBias: number): void {
+    scope(() =>
+      noGrad(() => {
+        this.strides.forEach((stride, level) => {
+          lastConv(this.cv2.at(level)).bias!.fill_(boxBias);
+          lastConv(this.cv3.at(level)).bias!.fill_(Math.log(5 / this.nc / (640 / stride) ** 2));
+        });
+      }),
+    );
+  }
+
+  /** The grid of the last image size is kept: most runs have one. */
+  private anchors(maps: readonly Tensor[]): AnchorGrid {
+    const levels = levelsOf(maps, this.strides);
+    const device = maps[0]!.device;
+    const key = `${device} ${levels.map(({ height, width }) => `${height}x${width}`).join(' ')}`;
+    if (this.grid?.key !== key) {
+      this.grid?.points.dispose();
+      this.grid?.strides.dispose();
+      const { points, strides } = anchorGrid(levels, device);
+      this.grid = { key, points: keep(points), strides: keep(strides) };
+    }
+    return this.grid;
+  }
+}
+
+function lastConv(branch: nn.Sequential): nn.Conv2d {
+  return branch.at(-1) as nn.Conv2d;
+}

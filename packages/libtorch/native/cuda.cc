@@ -1,0 +1,107 @@
+// CUDA devices, through LibTorch's generic accelerator interfaces: no CUDA header is needed to build this.
+#include <ATen/Context.h>
+#include <ATen/DeviceAccelerator.h>
+#include <dlfcn.h>
+
+#include "environment.h"
+#include "register.h"
+
+namespace mezzo {
+namespace {
+
+int64_t deviceCount() {
+  return at::globalContext().hasCUDA() ? static_cast<int64_t>(at::accelerator::deviceCount()) : 0;
+}
+
+c10::DeviceIndex device(const Call& call) {
+  const int64_t index = call.integer(0);
+  const int64_t count = deviceCount();
+  if (count == 0) throw BridgeError("CUDA_MISSING", "no CUDA device is available (`mezzo doctor` says why)");
+  if (index < 0 || index >= count) {
+    throw BridgeError("CUDA_MISSING", "there is no CUDA device " + std::to_string(index) + ", only " +
+                                          std::to_string(count));
+  }
+  return static_cast<c10::DeviceIndex>(index);
+}
+
+// The runtime that LibTorch itself has loaded, so that both see the same context.
+void* runtimeSymbol(const char* name) {
+  for (const char* library : {"libcudart.so.13", "libcudart.so.12"}) {
+    if (void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD)) {
+      if (void* symbol = dlsym(handle, name)) return symbol;
+    }
+  }
+  throw BridgeError("CUDA_MISSING", std::string("the CUDA runtime has no ") + name);
+}
+
+int attribute(c10::DeviceIndex index, int which) {
+  using Getter = int (*)(int*, int, int);
+  static const auto get = reinterpret_cast<Getter>(runtimeSymbol("cudaDeviceGetAttribute"));
+  int value = 0;
+  if (get(&value, which, index) != 0) throw BridgeError("CUDA_MISSING", "the CUDA device does not answer");
+  return value;
+}
+
+napi_value available(const Call& call) { return toJs(call.env, deviceCount() > 0); }
+napi_value count(const Call& call) { return toJs(call.env, static_cast<double>(deviceCount())); }
+
+napi_value capability(const Call& call) {
+  constexpr int kMajor = 75, kMinor = 76;  // cudaDevAttrComputeCapabilityMajor, …Minor
+  const c10::DeviceIndex index = device(call);
+  const int64_t version[] = {attribute(index, kMajor), attribute(index, kMinor)};
+  return toJs(call.env, std::span<const int64_t>(version));
+}
+
+napi_value synchronize(const Call& call) {
+  at::accelerator::synchronizeDevice(device(call));
+  return nullptr;
+}
+
+napi_value memory(const Call& call) {
+  const c10::DeviceIndex index = device(call);
+  auto* allocator = at::getDeviceAllocator(at::kCUDA);
+  constexpr size_t kAll = 0;  // StatType::AGGREGATE
+  napi_value result = newObject(call.env);
+  const auto put = [&](const char* name, double value) { setProperty(call.env, result, name, toJs(call.env, value)); };
+  int64_t allocated = 0, peakAllocated = 0, reserved = 0, peakReserved = 0;
+  if (allocator->initialized()) {
+    const auto stats = allocator->getDeviceStats(index);
+    allocated = stats.allocated_bytes[kAll].current;
+    peakAllocated = stats.allocated_bytes[kAll].peak;
+    reserved = stats.reserved_bytes[kAll].current;
+    peakReserved = stats.reserved_bytes[kAll].peak;
+  }
+  const auto [free, total] = allocator->getMemoryInfo(index);
+  put("allocated", static_cast<double>(allocated));
+  put("peakAllocated", static_cast<double>(peakAllocated));
+  put("reserved", static_cast<double>(reserved));
+  put("peakReserved", static_cast<double>(peakReserved));
+  put("free", static_cast<double>(free));
+  put("total", static_cast<double>(total));
+  return result;
+}
+
+napi_value resetPeak(const Call& call) {
+  at::getDeviceAllocator(at::kCUDA)->resetPeakStats(device(call));
+  return nullptr;
+}
+
+napi_value emptyCache(const Call& call) {
+  device(call);
+  at::getDeviceAllocator(at::kCUDA)->emptyCache();
+  return nullptr;
+}
+
+}  // namespace
+
+void registerCuda(napi_env env, napi_value exports) {
+  define<available>(env, exports, "cudaAvailable");
+  define<count>(env, exports, "cudaDeviceCount");
+  define<capability>(env, exports, "cudaCapability");
+  define<synchronize>(env, exports, "cudaSynchronize");
+  define<memory>(env, exports, "cudaMemory");
+  define<resetPeak>(env, exports, "cudaResetPeak");
+  define<emptyCache>(env, exports, "cudaEmptyCache");
+}
+
+}  // namespace mezzo

@@ -1,0 +1,64 @@
+// Pixel work for the training loader: warp (mosaic, affine, flip, colour) and letterbox.
+//
+// Everything here runs on libuv threads beside a training step, so it is plain loops: no ATen call, which could
+// start its own OpenMP team there. Images are 8-bit, interleaved, red first, without row padding; an integer
+// coordinate is a pixel's centre.
+#pragma once
+
+#include <node_api.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace mezzo::image {
+
+/// A rectangle of a source image and the map that says which output pixels show it.
+struct Tile {
+  const uint8_t* pixels;
+  int32_t width, height;
+  double matrix[9];                 // output pixel -> source pixel, row-major 3x3
+  double left, top, right, bottom;  // the part of the source that is shown, half-open
+};
+
+/// Gains of the HSV jitter on OpenCV's 8-bit scale (H 0..179, S and V 0..255).
+struct Colour {
+  bool enabled;
+  int32_t hue;  // added to H, 0..179
+  float saturation, value;
+};
+
+/// One output picture: first layer, optionally blended with a second one, then colour.
+struct WarpJob {
+  uint8_t* out;
+  int32_t width, height;
+  int32_t channels;  // 3, or 1 for luma
+  uint8_t border;
+  bool bgr;
+  Colour colour;
+  float blend;  // weight of the first layer; 1 without a second one
+  std::vector<Tile> layers[2];
+};
+
+/// A picture scaled to `newWidth` x `newHeight`, placed at (left, top) of a canvas of border colour.
+struct LetterboxJob {
+  const uint8_t* pixels;
+  int32_t sourceWidth, sourceHeight;
+  uint8_t* out;
+  int32_t width, height, channels;
+  int32_t newWidth, newHeight, left, top;
+  uint8_t border;
+};
+
+void warp(const WarpJob& job);
+void letterbox(const LetterboxJob& job);
+
+/// HSV jitter of `count` pixels, each 0x00BBGGRR, in place.
+void jitterColour(uint32_t* row, int32_t count, const Colour& colour);
+
+/// `count` pixels 0x00BBGGRR to interleaved bytes: RGB, BGR, or luma when `channels` is 1.
+void storeRow(const uint32_t* row, int32_t count, int32_t channels, bool bgr, uint8_t* out);
+
+}  // namespace mezzo::image
+
+/// Adds `imageWarp` and `imageLetterbox` to the addon's exports.
+void register_image(napi_env env, napi_value exports);

@@ -1,0 +1,81 @@
+import { native, TorchError } from '@mezzo/libtorch';
+import { adoptOptional } from '../tensor/lifetime.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+export interface BackwardOptions {
+  /** d(objective)/d(this); needed unless the tensor has one element. */
+  gradient?: Tensor;
+  /** Keep the graph for another backward. Default: the value of createGraph. */
+  retainGraph?: boolean;
+  /** Record the backward pass itself, for higher derivatives. */
+  createGraph?: boolean;
+  /** Accumulate into these leaves only. */
+  inputs?: readonly Tensor[];
+}
+
+export interface GradOptions {
+  gradOutputs?: readonly (Tensor | null)[] | Tensor;
+  retainGraph?: boolean;
+  createGraph?: boolean;
+  /** Return null for inputs that the outputs do not depend on, instead of an error. */
+  allowUnused?: boolean;
+}
+
+/** Accumulates d(outputs)/d(leaf) into `.grad` of the leaves (torch.autograd.backward). */
+export function backward(outputs: Tensor | readonly Tensor[], options: BackwardOptions = {}): void {
+  const list = asList(outputs);
+  const createGraph = options.createGraph ?? false;
+  native().backward(
+    handles(list),
+    options.gradient === undefined ? undefined : handles([options.gradient]),
+    options.retainGraph ?? createGraph,
+    createGraph,
+    options.inputs === undefined ? undefined : handles(options.inputs),
+  );
+}
+
+/**
+ * d(outputs)/d(inputs), without touching any `.grad` (torch.autograd.grad). With `allowUnused` an input that
+ * has no influence gives null.
+ */
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions & { allowUnused: true },
+): (Tensor | null)[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options?: GradOptions,
+): Tensor[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions = {},
+): (Tensor | null)[] {
+  const outputList = asList(outputs);
+  const inputList = asList(inputs);
+  const gradOutputs = options.gradOutputs === undefined ? undefined : asList(options.gradOutputs);
+  if (gradOutputs !== undefined && gradOutputs.length !== outputList.length) {
+    throw new TorchError(
+      'BAD_ARGUMENT',
+      `grad: ${outputList.length} outputs but ${gradOutputs.length} gradOutputs; give one for each output`,
+    );
+  }
+  const createGraph = options.createGraph ?? false;
+  const result = native().grads(
+    handles(outputList),
+    handles(inputList),
+    gradOutputs === undefined ? undefined : handles(gradOutputs),
+    options.retainGraph ?? createGraph,
+    createGraph,
+    options.allowUnused ?? false,
+  );
+  return Array.from(result, adoptOptional);
+}
+
+const asList = <T>(value: T | readonly T[]): readonly T[] =>
+  Array.isArray(value) ? (value as readonly T[]) : [value as T];
+
+const handles = (tensors: readonly (Tensor | null)[]): Float64Array =>
+  Float64Array.from(tensors, (tensor) => (tensor === null ? 0 : tensor.handle));

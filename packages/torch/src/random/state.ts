@@ -1,0 +1,44 @@
+import { native } from '@mezzo/libtorch';
+import { refuseAsync, refusePromise } from '../autograd/synchronous.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { seed64, seedOfState, stateBytes } from './generator.ts';
+
+/** Seeds the default generators of the CPU and of every CUDA device (torch.manual_seed). */
+export function manualSeed(seed: number | bigint): void {
+  native().manualSeed(seed64(seed));
+}
+
+/** The seed that the default generator of the device was last started from. */
+export const initialSeed = (device = 'cpu'): bigint => seedOfState(getRngState(device));
+
+/** A copy of the state of the device's default generator (torch.get_rng_state), as bytes. */
+export function getRngState(device = 'cpu'): Uint8Array {
+  const torch = native();
+  return torch.generatorState(torch.defaultGenerator(device));
+}
+
+/** Puts back what `getRngState` gave; a uint8 tensor of PyTorch works too. */
+export function setRngState(state: Uint8Array | Tensor, device = 'cpu'): void {
+  const torch = native();
+  torch.setGeneratorState(torch.defaultGenerator(device), stateBytes(state));
+}
+
+/**
+ * Runs `fn` and puts the default generators of the CPU and of all CUDA devices back as they were before
+ * (torch.random.fork_rng).
+ * @throws TorchError ASYNC_REGION when `fn` is async
+ */
+export function forkRng<T>(fn: () => T): T {
+  refuseAsync('forkRng', fn);
+  const devices = ['cpu', ...Array.from({ length: native().cudaDeviceCount() }, (_, i) => `cuda:${i}`)];
+  const states = devices.map((device) => getRngState(device));
+  try {
+    const result = fn();
+    refusePromise('forkRng', result);
+    return result;
+  } finally {
+    devices.forEach((device, i) => {
+      setRngState(states[i]!, device);
+    });
+  }
+}

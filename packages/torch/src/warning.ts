@@ -1,0 +1,25 @@
+/** Something that goes on in a way the user may not expect: PyTorch's text, a stable code. */
+export interface Warning {
+  code: 'CUDA_UNAVAILABLE' | 'UNSUPPORTED_DTYPE' | 'PIN_MEMORY_UNUSED' | 'EMPTY_SPLIT' | 'SCHEDULER_ORDER' | 'DEPRECATED' | 'DUPLICATE_PARAMETERS';
+  message: string;
+}
+
+export type WarningHandler = (warning: Warning) => void;
+
+const emit: WarningHandler = ({ code, message }) => process.emitWarning(message, { type: 'MezzoWarning', code });
+
+let handler = emit;
+
+/**
+ * Sets who hears of warnings and returns who did before; `null` restores the default, which is Node's own
+ * `process.emitWarning` (type MezzoWarning).
+ */
+export function setWarningHandler(next: WarningHandler | null): WarningHandler {
+  const previous = handler;
+  handler = next ?? emit;
+  return previous;
+}
+
+export function warn(code: Warning['code'], message: string): void {
+  handler({ code, message });
+}
