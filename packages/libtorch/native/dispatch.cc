@@ -69,9 +69,10 @@ void fillStack(const Call& call, const Operator& op, torch::jit::Stack& stack) {
   }
   const auto mask = static_cast<uint64_t>(call.number(1));
   stack.reserve(op.arguments.size());
-  for (size_t i = 0; i < op.arguments.size(); i++) {
-    stack.push_back(toIValue(call, op, op.arguments[i], call[i + kFixed], ((mask >> i) & 1) != 0));
+  for (size_t i = 0; i < given; i++) {
+    stack.push_back(toIValue(call, op, op.arguments[i], call.args[i + kFixed], ((mask >> i) & 1) != 0));
   }
+  for (size_t i = given; i < op.arguments.size(); i++) stack.push_back(missingValue(op, op.arguments[i]));
 }
 
 const Operator& operatorOf(const Call& call) {
@@ -86,22 +87,28 @@ napi_value dryRun(const Call& call) {
   return undefined(call.env);
 }
 
-// Results stand at the end of the stack; one that is an argument written to is left to the caller, who has it.
-napi_value callOperator(const Call& call) {
-  const Operator& op = operatorOf(call);
-  torch::jit::Stack stack;
-  fillStack(call, op, stack);
-  op.handle.callBoxed(&stack);
+// A result that is an argument written to is left to the caller, who has its object.
+napi_value results(const Call& call, const Operator& op, torch::jit::Stack& stack) {
   const size_t count = op.returns.size();
   if (count == 0) return nullptr;
   if (count == 1) return op.returns[0].alias >= 0 ? nullptr : fromIValue(call, std::move(stack[0]));
-  napi_value results = nullptr;
-  check(call.env, napi_create_array_with_length(call.env, count, &results));
+  napi_value array = nullptr;
+  check(call.env, napi_create_array_with_length(call.env, count, &array));
   for (size_t i = 0; i < count; i++) {
     napi_value result = op.returns[i].alias >= 0 ? undefined(call.env) : fromIValue(call, std::move(stack[i]));
-    check(call.env, napi_set_element(call.env, results, static_cast<uint32_t>(i), result));
+    check(call.env, napi_set_element(call.env, array, static_cast<uint32_t>(i), result));
   }
-  return results;
+  return array;
+}
+
+napi_value callOperator(const Call& call) {
+  const Operator& op = operatorOf(call);
+  torch::jit::Stack stack = call.environment.borrowStack();
+  fillStack(call, op, stack);
+  op.handle.callBoxed(&stack);
+  napi_value result = results(call, op, stack);
+  call.environment.returnStack(std::move(stack));
+  return result;
 }
 
 }  // namespace

@@ -3,8 +3,10 @@
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "napi.h"
@@ -70,8 +72,18 @@ struct Environment {
   GeneratorTable generators;
   napi_ref errorFactory = nullptr;  // (code, message, trace) => Error
 
+  // An operator's stack keeps its memory from call to call; a call inside a call (a hook) gets a fresh one.
+  std::vector<c10::IValue> borrowStack() { return std::exchange(spareStack_, {}); }
+  void returnStack(std::vector<c10::IValue>&& stack) {
+    stack.clear();
+    spareStack_ = std::move(stack);
+  }
+
   static Environment& of(napi_env env);
   static void create(napi_env env);
+
+ private:
+  std::vector<c10::IValue> spareStack_;
 };
 
 napi_value toHandles(napi_env env, Environment& environment, const std::vector<at::Tensor>& tensors);

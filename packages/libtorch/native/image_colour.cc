@@ -1,15 +1,8 @@
 // HSV jitter and the packing of finished rows.
-#include <algorithm>
-#include <cstring>
-
 #include "image.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
-// Two builds of a loop in one addon; the processor chooses when it is loaded. Without FMA, so both round alike.
-#define MEZZO_VECTOR_CLONES __attribute__((target_clones("avx2", "default"), optimize("O3")))
-#else
-#define MEZZO_VECTOR_CLONES
 #endif
 
 namespace mezzo::image {
@@ -22,6 +15,7 @@ constexpr float kHueScale = 30.0f * 4096.0f;
 
 }  // namespace
 
+// Conditions compare integers and std::min and std::max are avoided: only then is the loop vectorised.
 MEZZO_VECTOR_CLONES
 void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
   const int32_t hue = colour.hue;
@@ -29,11 +23,13 @@ void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
   for (int32_t i = 0; i < count; ++i) {
     const auto pixel = static_cast<int32_t>(row[i]);
     const int32_t r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255;
-    const int32_t v = std::max(r, std::max(g, b));
-    const int32_t range = v - std::min(r, std::min(g, b));
+    const int32_t high = g > b ? g : b, low = g < b ? g : b;
+    const int32_t v = r > high ? r : high;
+    const int32_t range = v - (r < low ? r : low);
 
-    const auto sFactor = static_cast<int32_t>(kSaturationScale / static_cast<float>(std::max(v, 1)) + 0.5f);
-    const auto hFactor = static_cast<int32_t>(kHueScale / static_cast<float>(std::max(range, 1)) + 0.5f);
+    const int32_t vDivisor = v > 0 ? v : 1, rangeDivisor = range > 0 ? range : 1;
+    const auto sFactor = static_cast<int32_t>(kSaturationScale / static_cast<float>(vDivisor) + 0.5f);
+    const auto hFactor = static_cast<int32_t>(kHueScale / static_cast<float>(rangeDivisor) + 0.5f);
     const int32_t s = (range * sFactor + 2048) >> 12;
     const int32_t fromRed = g - b, fromGreen = b - r + 2 * range, fromBlue = r - g + 4 * range;
     const int32_t sextant = v == r ? fromRed : (v == g ? fromGreen : fromBlue);
@@ -42,22 +38,26 @@ void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
 
     h += hue;
     h -= h >= 180 ? 180 : 0;
-    const auto sNew = static_cast<int32_t>(std::min(static_cast<float>(s) * saturationGain, 255.0f));
-    const auto vNew = static_cast<int32_t>(std::min(static_cast<float>(v) * valueGain, 255.0f));
+    int32_t sNew = static_cast<int32_t>(static_cast<float>(s) * saturationGain);
+    int32_t vNew = static_cast<int32_t>(static_cast<float>(v) * valueGain);
+    sNew = sNew > 255 ? 255 : sNew;
+    vNew = vNew > 255 ? 255 : vNew;
 
     // Each channel falls from v to v(1-s) by a trapezoid of the hue, a third of the circle apart.
-    const float h6 = static_cast<float>(h) * (1.0f / 30.0f);
+    const int32_t atR = h + 150 - (h >= 30 ? 180 : 0);
+    const int32_t atG = h + 90 - (h >= 90 ? 180 : 0);
+    const int32_t atB = h + 30 - (h >= 150 ? 180 : 0);
+    int32_t fallR = atR < 120 - atR ? atR : 120 - atR;
+    int32_t fallG = atG < 120 - atG ? atG : 120 - atG;
+    int32_t fallB = atB < 120 - atB ? atB : 120 - atB;
+    fallR = fallR > 30 ? 30 : (fallR < 0 ? 0 : fallR);
+    fallG = fallG > 30 ? 30 : (fallG < 0 ? 0 : fallG);
+    fallB = fallB > 30 ? 30 : (fallB < 0 ? 0 : fallB);
     const float top = static_cast<float>(vNew) + 0.5f;
-    const float depth = static_cast<float>(vNew) * (static_cast<float>(sNew) * (1.0f / 255.0f));
-    const float atR = h6 + 5.0f - (h6 >= 1.0f ? 6.0f : 0.0f);
-    const float atG = h6 + 3.0f - (h6 >= 3.0f ? 6.0f : 0.0f);
-    const float atB = h6 + 1.0f - (h6 >= 5.0f ? 6.0f : 0.0f);
-    const float fallR = std::max(std::min(std::min(atR, 4.0f - atR), 1.0f), 0.0f);
-    const float fallG = std::max(std::min(std::min(atG, 4.0f - atG), 1.0f), 0.0f);
-    const float fallB = std::max(std::min(std::min(atB, 4.0f - atB), 1.0f), 0.0f);
-    const auto rNew = static_cast<int32_t>(top - depth * fallR);
-    const auto gNew = static_cast<int32_t>(top - depth * fallG);
-    const auto bNew = static_cast<int32_t>(top - depth * fallB);
+    const float slope = static_cast<float>(vNew * sNew) * (1.0f / (255.0f * 30.0f));
+    const auto rNew = static_cast<int32_t>(top - slope * static_cast<float>(fallR));
+    const auto gNew = static_cast<int32_t>(top - slope * static_cast<float>(fallG));
+    const auto bNew = static_cast<int32_t>(top - slope * static_cast<float>(fallB));
     row[i] = static_cast<uint32_t>(rNew | (gNew << 8) | (bNew << 16));
   }
 }

@@ -42,6 +42,7 @@ void horizontal(const uint8_t* source, const Axis& axis, int32_t width, int32_t*
   }
 }
 
+MEZZO_VECTOR_CLONES
 void vertical(const int32_t* top, const int32_t* bottom, int32_t weight, int32_t count, uint8_t* out) {
   const int32_t a = (1 << kBits) - weight, b = weight;
   for (int32_t i = 0; i < count; ++i) {

@@ -281,6 +281,12 @@ std::optional<at::MemoryFormat> memoryFormatByName(std::string_view name) {
   return std::nullopt;
 }
 
+c10::IValue missingValue(const Operator& op, const Argument& argument) {
+  if (argument.defaultValue) return *argument.defaultValue;
+  if (argument.conversion.optional) return c10::IValue();
+  throw BridgeError("BAD_ARGUMENT", op.name + ": argument '" + argument.name + "' (" + argument.type + ") is missing");
+}
+
 c10::IValue toIValue(const Call& call, const Operator& op, const Argument& argument, napi_value value, bool handle) {
   const Conversion& conversion = argument.conversion;
   // The common case first: one tensor.
@@ -290,12 +296,7 @@ c10::IValue toIValue(const Call& call, const Operator& op, const Argument& argum
     return call.environment.tensors.get(number);
   }
   const napi_valuetype type = typeOf(call.env, value);
-  if (type == napi_undefined) {
-    if (argument.defaultValue) return *argument.defaultValue;
-    if (conversion.optional) return c10::IValue();
-    throw BridgeError("BAD_ARGUMENT",
-                      op.name + ": argument '" + argument.name + "' (" + argument.type + ") is missing");
-  }
+  if (type == napi_undefined) return missingValue(op, argument);
   if (type == napi_null && conversion.optional) return c10::IValue();
   const Reader reader{call, op, argument, handle};
   return conversion.list ? reader.many(value) : reader.one(value);

@@ -53,6 +53,7 @@ size_t lookupOperator(const std::string& name, const std::string& overload);
 
 // `handle` says that the value is a tensor (or generator) handle, or a Float64Array of them.
 c10::IValue toIValue(const Call& call, const Operator& op, const Argument& argument, napi_value value, bool handle);
+c10::IValue missingValue(const Operator& op, const Argument& argument);  // the default, or BAD_ARGUMENT
 napi_value fromIValue(const Call& call, c10::IValue&& value);
 
 const char* dtypeName(at::ScalarType type);

@@ -201,13 +201,20 @@ void throwIntoJs(napi_env env) {
   }
 }
 
+void define(napi_env env, napi_value exports, const char* name, napi_callback callback) {
+  napi_value function = nullptr;
+  check(env, napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, &Environment::of(env), &function));
+  check(env, napi_set_named_property(env, exports, name, function));
+}
+
 napi_value invoke(napi_env env, napi_callback_info info, Function function) {
   std::array<napi_value, kMaxArguments> values;
   size_t count = values.size();
+  void* environment = nullptr;
   try {
-    check(env, napi_get_cb_info(env, info, &count, values.data(), nullptr, nullptr));
+    check(env, napi_get_cb_info(env, info, &count, values.data(), nullptr, &environment));
     if (count > values.size()) throw BridgeError("BAD_ARGUMENT", "too many arguments");
-    return function(Call{env, Environment::of(env), std::span(values.data(), count)});
+    return function(Call{env, *static_cast<Environment*>(environment), std::span(values.data(), count)});
   } catch (...) {
     throwIntoJs(env);
     return nullptr;

@@ -86,11 +86,11 @@ napi_value callback(napi_env env, napi_callback_info info) {
   return invoke(env, info, F);
 }
 
+void define(napi_env env, napi_value exports, const char* name, napi_callback callback);
+
 template <Function F>
 void define(napi_env env, napi_value exports, const char* name) {
-  napi_value function = nullptr;
-  check(env, napi_create_function(env, name, NAPI_AUTO_LENGTH, callback<F>, nullptr, &function));
-  check(env, napi_set_named_property(env, exports, name, function));
+  define(env, exports, name, callback<F>);
 }
 
 }  // namespace mezzo

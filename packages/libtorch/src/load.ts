@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { compileAddonSync, findAddon } from './compile.ts';
 import { discoverLibTorch, loadFailure, requireLibTorch } from './discover.ts';
@@ -6,6 +5,7 @@ import { driverPresent } from './driver.ts';
 import { MezzoError } from './errors.ts';
 import { cudaLibrary, type LibTorch } from './libtorch.ts';
 import { notify } from './notices.ts';
+import { requirePlatform } from './platform.ts';
 
 /** The addon after loading. */
 export interface LoadedAddon {
@@ -78,21 +78,6 @@ function openCuda(exports: object, libtorch: LibTorch): LoadedAddon['cuda'] {
     notify({ code: 'CUDA_UNAVAILABLE', message });
     return { opened: false, reason };
   }
-}
-
-/** Whether this process runs on musl, for which there is no LibTorch. */
-export function onMusl(): boolean {
-  return existsSync('/proc/self/maps') && readFileSync('/proc/self/maps', 'utf8').includes('/ld-musl-');
-}
-
-/** @throws {MezzoError} PLATFORM_UNSUPPORTED */
-export function requirePlatform(): void {
-  const musl = onMusl();
-  if (process.platform === 'linux' && process.arch === 'x64' && !musl) return;
-  const hint = 'run Mezzo on Linux x86-64 with glibc 2.28 or newer (Debian 10, Ubuntu 20.04 and later)';
-  const found = `${process.platform} ${process.arch}${musl ? ' with musl' : ''}`;
-  const message = loadFailure([found], 'Linux on x86-64 with glibc', hint);
-  throw new MezzoError('PLATFORM_UNSUPPORTED', message, { hint });
 }
 
 /** Reasons that the dynamic loader gives, told apart by its text. */

@@ -1,4 +1,5 @@
 import { TorchError } from './errors.ts';
+import type { NativeImage } from './image.ts';
 import { loadAddon } from './load.ts';
 
 /** A tensor in the native slot table: slot and generation in one number, 0 for the undefined tensor. */
@@ -69,7 +70,7 @@ export type FlagName =
  * The addon, one to one. Errors are {@link TorchError}s with the codes STALE_HANDLE, BAD_ARGUMENT, NO_SUCH_OP,
  * OUT_OF_MEMORY, INDEX, TYPE, VALUE, SHAPE, NOT_IMPLEMENTED, CUDA_MISSING and TORCH.
  */
-export interface Native {
+export interface Native extends NativeImage {
   /** Every operator with a schema: `aten::add.Tensor`. */
   opNames(): string[];
   lookup(name: string, overload: string): OpInfo;

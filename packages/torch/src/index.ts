@@ -1,1 +1,10 @@
-export {};
+export { MezzoError, TorchError } from '@mezzo/libtorch';
+export { backward, grad, type BackwardOptions, type GradOptions } from './autograd/grad.ts';
+export { enableGrad, inferenceMode, isGradEnabled, noGrad } from './autograd/modes.ts';
+export { op, type OpArgument, type OpFunction } from './ops/call.ts';
+export * from './tensor/creation.ts';
+export * from './tensor/compose.ts';
+export type { DType, MemoryFormat, TypedArray } from './tensor/dtype.ts';
+export { ellipsis, type IndexElement, Slice, slice } from './tensor/index-access.ts';
+export { keep, scope } from './tensor/scope.ts';
+export { type NestedValues, Tensor, type ToOptions } from './tensor/tensor.ts';

@@ -20,8 +20,8 @@ export interface Option {
   readonly type: Kind | `${Kind}|${Kind}`;
   /** `null`: nothing given; what that means is in `help`. */
   readonly default: Value;
-  /** Where the option has an effect. */
-  readonly commands: readonly Command[];
+  /** Where the option has an effect; everywhere when left out. */
+  readonly commands?: readonly Command[];
   readonly help: string;
   /** Both ends included. */
   readonly range?: readonly [min: number, max: number];
@@ -92,6 +92,9 @@ type Absent<O, C extends Command> = O extends { recipe: object }
     : O extends { default: null }
       ? null
       : never;
+
+/** The values of a table that belongs to one command alone. */
+export type TableSettings<T> = { readonly [K in keyof T]: Plain<T[K], SettingOf> | Absent<T[K], never> };
 
 /** What a caller may give to command `C`: every key optional, `null` meaning the default. */
 export type InputOptions<T, C extends Command> = { [K in Works<T, C>]?: Plain<T[K], InputOf> | null };

@@ -1,5 +1,6 @@
 import type { CocoAnnotation, CocoDetection, CocoGroundTruth, CocoImageId } from './coco-format.ts';
 import { type AreaRange, type MatchedImage, matchCocoImage } from './coco-match.ts';
+import { MetricsError } from './errors.ts';
 
 /** COCO's twelve numbers, 0 to 1; -1 where no target of that size exists. */
 export interface CocoStats {
@@ -58,14 +59,15 @@ const MEASURES: Record<keyof CocoStats, Measure> = {
  * The numbers of pycocotools' `COCOeval` for boxes: 101 sampled recall points, matching by score, crowd regions and
  * sizes out of range ignored, at most 100 detections per image and class.
  *
- * @throws RangeError for a detection on an image that the ground truth does not list
+ * @throws MetricsError `UNKNOWN_IMAGE` for a detection on an image that the ground truth does not list
  */
 export function cocoStats(groundTruth: CocoGroundTruth, detections: readonly CocoDetection[]): CocoStats {
   const known = new Set(groundTruth.images.map((image) => image.id));
   const stray = detections.find((detection) => !known.has(detection.image_id));
   if (stray !== undefined) {
-    throw new RangeError(
-      `cocoStats: detection on image ${stray.image_id}, which the ground truth does not list`,
+    throw new MetricsError(
+      'UNKNOWN_IMAGE',
+      `detection on image ${stray.image_id}, which the ground truth does not list`,
     );
   }
   const byImage = groupImages(groundTruth, detections);

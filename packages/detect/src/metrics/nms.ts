@@ -1,4 +1,5 @@
 import type { Detections } from './detections.ts';
+import { MetricsError } from './errors.ts';
 import { descendingOrder } from './order.ts';
 
 /** How raw predictions become detections. Validation and prediction differ; see {@link VALIDATION_NMS} and {@link PREDICTION_NMS}. */
@@ -53,7 +54,7 @@ interface Candidates {
  * Classes are kept apart by comparing class indices, so box coordinates keep their full precision.
  *
  * @param prediction [4 + classes, anchors] row-major: centre x, centre y, width, height in pixels, then class scores
- * @throws RangeError when the length of `prediction` is no multiple of `4 + classes`
+ * @throws MetricsError `BAD_PREDICTION` when the length of `prediction` is no multiple of `4 + classes`
  */
 export function nonMaxSuppression(
   prediction: Float32Array,
@@ -62,8 +63,9 @@ export function nonMaxSuppression(
 ): NmsDetections {
   const anchors = prediction.length / (4 + classes);
   if (!Number.isInteger(anchors)) {
-    throw new RangeError(
-      `nonMaxSuppression: ${prediction.length} values are no [4 + ${classes} classes, anchors] prediction`,
+    throw new MetricsError(
+      'BAD_PREDICTION',
+      `${prediction.length} values are no [4 + ${classes} classes, anchors] prediction`,
     );
   }
   const wanted = options.classes === undefined ? undefined : new Set(options.classes);

@@ -1,6 +1,7 @@
-import { keep, nn, noGrad, scope, type Tensor } from '@mezzo/torch';
+import { nn, noGrad, scope, type Tensor } from '@mezzo/torch';
+import { AnchorGridCache, levelsOf } from './anchors.ts';
 import { Conv } from './blocks.ts';
-import { type AnchorGrid, anchorGrid, decodeMaps, distanceBins, type HeadMaps, levelsOf } from './decode.ts';
+import { decodeMaps, distanceBins, type HeadMaps } from './decode.ts';
 
 /** Bins of each side's distance distribution. */
 export const REG_MAX = 16;
@@ -15,12 +16,11 @@ export class DFL extends nn.Module {
     this.conv.weight.requiresGrad_(false);
     scope(() => noGrad(() => this.conv.weight.copy_(distanceBins(bins, 'cpu').view([1, bins, 1, 1]))));
   }
-}
 
-export interface Prediction {
-  /** [B, 4 + C, A] fp32: centre x, y, width, height in pixels, class probabilities. */
-  readonly decoded: Tensor;
-  readonly maps: HeadMaps;
+  /** [R] */
+  get bins(): Tensor {
+    return this.conv.weight.flatten();
+  }
 }
 
 /**
@@ -33,7 +33,7 @@ export class Detect extends nn.Module {
   readonly dfl: DFL;
   readonly nc: number;
   readonly strides: readonly number[];
-  private grid: (AnchorGrid & { key: string }) | undefined;
+  private readonly grids = new AnchorGridCache();
 
   constructor(nc: number, inChannels: readonly number[], strides: readonly number[]) {
     super();
@@ -49,47 +49,33 @@ export class Detect extends nn.Module {
     this.strides = strides;
   }
 
-  /** Features [B, c, h, w] of each level to raw maps; level l has box logits [B, 64, h, w], class logits [B, C, h, w]. */
+  /** Features [B, c, h, w] of each level to raw maps: box logits [B, 64, h, w] and class logits [B, C, h, w]. */
   override forward(features: readonly Tensor[]): HeadMaps {
-    return {
+    return scope(() => ({
       box: features.map((feature, level) => this.cv2.at(level).forward(feature)),
       cls: features.map((feature, level) => this.cv3.at(level).forward(feature)),
-    };
+    }));
   }
 
-  /** Boxes in pixels and probabilities of raw maps; always fp32. */
+  /** Predictions [B, 4 + C, A] of raw maps: centre and size in pixels, probabilities; always fp32. */
   decode(maps: HeadMaps): Tensor {
-    const weight = this.dfl.conv.weight;
-    return decodeMaps(maps, this.anchors(maps.box), weight.view([weight.numel()]));
+    return scope(() => {
+      const grid = this.grids.get(levelsOf(maps.box, this.strides), maps.box[0]!.device);
+      return decodeMaps(maps, grid, this.dfl.bins);
+    });
   }
 
   /**
-   * Starting biases: `boxBias` for every bin, and class logits that expect 5 objects spread over `nc` classes
-   * in a 640 px image.
+   * Starting biases: `boxBias` for every bin, and class logits that expect 5 objects spread over the classes
+   * of a 640 px image.
    */
   initialiseBias(boxBias: number): void {
-    scope(() =>
-      noGrad(() => {
-        this.strides.forEach((stride, level) => {
-          lastConv(this.cv2.at(level)).bias!.fill_(boxBias);
-          lastConv(this.cv3.at(level)).bias!.fill_(Math.log(5 / this.nc / (640 / stride) ** 2));
-        });
-      }),
-    );
-  }
-
-  /** The grid of the last image size is kept: most runs have one. */
-  private anchors(maps: readonly Tensor[]): AnchorGrid {
-    const levels = levelsOf(maps, this.strides);
-    const device = maps[0]!.device;
-    const key = `${device} ${levels.map(({ height, width }) => `${height}x${width}`).join(' ')}`;
-    if (this.grid?.key !== key) {
-      this.grid?.points.dispose();
-      this.grid?.strides.dispose();
-      const { points, strides } = anchorGrid(levels, device);
-      this.grid = { key, points: keep(points), strides: keep(strides) };
-    }
-    return this.grid;
+    noGrad(() => {
+      this.strides.forEach((stride, level) => {
+        lastConv(this.cv2.at(level)).bias!.fill_(boxBias);
+        lastConv(this.cv3.at(level)).bias!.fill_(Math.log(5 / this.nc / (640 / stride) ** 2));
+      });
+    });
   }
 }
 

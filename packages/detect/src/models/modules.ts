@@ -79,7 +79,10 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
     inputs: 'many',
     parameters: [integer('dimension', 1)],
     outChannels: (inChannels) => inChannels.reduce((sum, c) => sum + c, 0),
-    build: ({ args }) => new Concat(args.dimension as number),
+    build: ({ index, args }) => {
+      if (args.dimension !== 1) throw new ModelError('BAD_MODEL', `layer ${index} (Concat): only channels (1) can be joined`);
+      return new Concat();
+    },
   },
   Detect: {
     inputs: 'many',

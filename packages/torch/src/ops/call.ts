@@ -3,6 +3,7 @@ import { TensorHandle } from '../tensor/handle.ts';
 import { adopt, adoptAll, adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { bindArguments, splitKeywords } from './bind.ts';
+import { overloadsOf } from './registry.ts';
 import { compareSignatures, type GeneratorHandle, type Signature, signatureOf } from './schema.ts';
 
 /** What an op takes from JavaScript; the schema decides what fits where. Objects at the end are keywords. */
@@ -109,13 +110,12 @@ const returnsFreshTensor = ({ op: { returns } }: Signature) =>
   returns.length === 1 && returns[0]!.alias < 0 && returns[0]!.type === 'Tensor';
 
 function signaturesOf(name: string, overload: string | undefined): Signature[] {
-  const torch = native();
-  if (overload !== undefined) return [signatureOf(torch.lookup(name, overload))];
-  const overloads = torch.overloads(name);
+  if (overload !== undefined) return [signatureOf(native().lookup(name, overload))];
+  const overloads = overloadsOf(name);
   if (overloads.length === 0) {
     throw new TorchError('NO_SUCH_OP', `this LibTorch has no operator ${name}`);
   }
-  return overloads.map((o) => signatureOf(torch.lookup(name, o))).sort(compareSignatures);
+  return overloads.map((each) => signatureOf(native().lookup(name, each))).sort(compareSignatures);
 }
 
 /** Calls the native side with arguments in schema order (undefined = default). */

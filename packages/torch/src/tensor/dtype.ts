@@ -1,19 +1,6 @@
-import type { DType } from '@mezzo/libtorch';
+import type { DType, TypedArray } from '@mezzo/libtorch';
 
-export type { DType };
-
-export type TypedArray =
-  | Float32Array
-  | Float64Array
-  | Int8Array
-  | Uint8Array
-  | Uint8ClampedArray
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | BigInt64Array
-  | BigUint64Array;
+export type { DType, TypedArray };
 
 interface DTypeInfo {
   readonly bytes: number;
@@ -73,4 +60,4 @@ const TYPED_ARRAY_DTYPES = new Map<unknown, DType>([
   [BigUint64Array, 'uint64'],
 ]);
 
-export type MemoryFormat = 'contiguous' | 'channels_last' | 'channels_last_3d' | 'preserve';
+export type { MemoryFormatName as MemoryFormat } from '@mezzo/libtorch';

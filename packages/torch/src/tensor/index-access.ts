@@ -68,6 +68,7 @@ function applyIndex(tensor: TensorHandle, index: readonly IndexElement[]): Appli
   let view: TensorHandle = tensor;
   const gathered: (Tensor | null)[] = [];
   let dim = 0;
+  let masked = 0; // dimensions that masks cover beyond the one entry each has in `gathered`
   for (const [position, element] of index.entries()) {
     if (element === ellipsis) {
       dim += tensor.ndim - consumed(index);
@@ -78,10 +79,16 @@ function applyIndex(tensor: TensorHandle, index: readonly IndexElement[]): Appli
     } else if (element instanceof Slice) {
       view = sliceOp(view, dim++, element.start, element.stop, element.step);
     } else {
-      const selector = asSelector(element, position, view.device);
-      if (typeof element === 'boolean') view = unsqueezeOp(view, dim);
-      gathered[dim] = selector;
-      dim += selector.dtype === 'bool' ? Math.max(1, selector.ndim) : 1;
+      let selector = asSelector(element, position, view.device);
+      const mask = selector.dtype === 'bool';
+      if (mask && selector.ndim === 0) {
+        view = unsqueezeOp(view, dim);
+        selector = selector.unsqueeze(0);
+      }
+      gathered[dim - masked] = selector;
+      const covered = mask ? selector.ndim : 1;
+      dim += covered;
+      masked += covered - 1;
     }
   }
   return { view, gathered: Array.from(gathered, (selector) => selector ?? null) };
@@ -102,7 +109,7 @@ function consumed(index: readonly IndexElement[]): number {
 
 function asSelector(element: unknown, position: number, device: string): Tensor {
   if (element instanceof TensorHandle) return element as Tensor;
-  if (typeof element === 'boolean') return makeTensor([element], { device });
+  if (typeof element === 'boolean') return makeTensor(element, { device });
   if (Array.isArray(element) && element.every(Number.isInteger)) {
     return makeTensor(element as number[], { dtype: 'int64', device });
   }

@@ -45,6 +45,18 @@ export function keepAlive(tensor: TensorHandle): void {
   track(tensor);
 }
 
+/** The handle of a tensor that `make` creates, owned by no scope and no object yet. */
+export function takeHandle(make: () => TensorHandle): Handle {
+  const mark = enterScope();
+  try {
+    const { handle } = make();
+    native().keep(handle);
+    return handle;
+  } finally {
+    leaveScope(mark, []);
+  }
+}
+
 export function enterScope(): number {
   const mark = native().pushScope();
   depth++;

@@ -2,17 +2,47 @@ import type { OptionTable } from '../option.ts';
 import { TRAIN } from './commands.ts';
 
 export const augmentationOptions = {
-  hsv_h: { type: 'float', default: 0.015, range: [0, 1], commands: TRAIN, help: 'hue jitter, part of the circle' },
+  hsv_h: {
+    type: 'float',
+    default: 0.015,
+    range: [0, 1],
+    commands: TRAIN,
+    help: 'hue jitter, part of the circle',
+  },
   hsv_s: { type: 'float', default: 0.7, range: [0, 1], commands: TRAIN, help: 'saturation jitter' },
   hsv_v: { type: 'float', default: 0.4, range: [0, 1], commands: TRAIN, help: 'brightness jitter' },
   degrees: { type: 'float', default: 0, range: [0, 180], commands: TRAIN, help: 'rotation, ± degrees' },
-  translate: { type: 'float', default: 0.1, range: [0, 1], commands: TRAIN, help: 'shift, ± part of the side' },
+  translate: {
+    type: 'float',
+    default: 0.1,
+    range: [0, 1],
+    commands: TRAIN,
+    help: 'shift, ± part of the side',
+  },
   scale: { type: 'float', default: 0.5, range: [0, 1], commands: TRAIN, help: 'zoom, ± part' },
   shear: { type: 'float', default: 0, range: [0, 89], commands: TRAIN, help: 'shear, ± degrees' },
   perspective: { type: 'float', default: 0, range: [0, 0.001], commands: TRAIN, help: 'perspective, ± gain' },
-  flipud: { type: 'float', default: 0, range: [0, 1], commands: TRAIN, help: 'probability of an up-down flip' },
-  fliplr: { type: 'float', default: 0.5, range: [0, 1], commands: TRAIN, help: 'probability of a left-right flip' },
-  mosaic: { type: 'float', default: 1, range: [0, 1], commands: TRAIN, help: 'probability of joining four images' },
+  flipud: {
+    type: 'float',
+    default: 0,
+    range: [0, 1],
+    commands: TRAIN,
+    help: 'probability of an up-down flip',
+  },
+  fliplr: {
+    type: 'float',
+    default: 0.5,
+    range: [0, 1],
+    commands: TRAIN,
+    help: 'probability of a left-right flip',
+  },
+  mosaic: {
+    type: 'float',
+    default: 1,
+    range: [0, 1],
+    commands: TRAIN,
+    help: 'probability of joining four images',
+  },
   close_mosaic: {
     type: 'int',
     default: 10,

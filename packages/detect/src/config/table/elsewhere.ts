@@ -5,7 +5,7 @@ const SEGMENT = 'it belongs to segmentation, and Mezzo trains detectors';
 const POSE = 'it belongs to pose estimation, and Mezzo trains detectors';
 const CLASSIFY = 'it belongs to classification, and Mezzo trains detectors';
 const OBB = 'it belongs to oriented boxes, and Mezzo trains detectors';
-const DEPTH = 'it belongs to depth estimation, and Mezzo trains detectors';
+const OTHER = 'it belongs to another task of Ultralytics, and Mezzo trains detectors';
 const TRACK = 'Mezzo has no tracker';
 const EXPORT = 'it belongs to export, which is not there yet';
 const DISTILL = 'distillation is not supported';
@@ -27,7 +27,10 @@ function foreign(
  * accepted, so that any `args.yaml` works; anything else is refused, because it would not be obeyed.
  */
 export const foreignOptions = {
-  task: foreign('text', 'detect', 'Mezzo detects: segment, pose, classify and obb are other tasks', { commands: ALL }),
+  task: foreign('text', 'detect', 'Mezzo detects: segment, pose, classify and obb are other tasks', {
+    commands: ALL,
+  }),
+  save_dir: foreign('path', null, 'project and name choose the run folder', { commands: ALL }),
   cls_remap: foreign('bool', true, 'classes are always taken over by name and shape'),
   profile: foreign('bool', false, 'profiling for other run times is not supported'),
   compile: foreign('bool|text', false, 'LibTorch has no compiler for training'),
@@ -39,9 +42,9 @@ export const foreignOptions = {
   kobj: foreign('float', 1, POSE),
   rle: foreign('float', 1, POSE),
   angle: foreign('float', 1, OBB),
-  dlog: foreign('float', 1, DEPTH),
-  dgrad: foreign('float', 0.5, DEPTH),
-  dlam: foreign('float', 1, DEPTH),
+  dlog: foreign('float', 1, OTHER),
+  dgrad: foreign('float', 0.5, OTHER),
+  dlam: foreign('float', 1, OTHER),
   auto_augment: foreign('text', 'randaugment', CLASSIFY),
   erasing: foreign('float', 0.4, CLASSIFY),
   crop_fraction: foreign('float', 1, CLASSIFY),
@@ -53,10 +56,15 @@ export const foreignOptions = {
   vid_stride: foreign('int', 1, VIDEO, { commands: PREDICT }),
   stream_buffer: foreign('bool', false, VIDEO, { commands: PREDICT }),
   save_frames: foreign('bool', false, VIDEO, { commands: PREDICT }),
-  show: foreign('bool', false, 'pictures are written, not shown', { commands: PREDICT, aliases: ['view_img'] }),
+  show: foreign('bool', false, 'pictures are written, not shown', {
+    commands: PREDICT,
+    aliases: ['view_img'],
+  }),
   visualize: foreign('bool', false, 'pictures of features are not supported', { commands: PREDICT }),
   embed: foreign('ints', null, 'feature vectors are not supported', { commands: PREDICT }),
-  augment: foreign('bool', false, 'several passes over one image are not supported', { commands: VAL_PREDICT }),
+  augment: foreign('bool', false, 'several passes over one image are not supported', {
+    commands: VAL_PREDICT,
+  }),
   dnn: foreign('bool', false, 'other run times are not supported', { commands: VAL_PREDICT }),
   end2end: foreign('bool', null, 'heads without NMS are not supported', { commands: VAL_PREDICT }),
   save_hybrid: foreign('bool', false, NO_LONGER, { commands: VAL_PREDICT }),

@@ -53,7 +53,9 @@ export const runOptions = {
     commands: ALL,
     help: 'side in pixels of the square that an image is fitted into; rounded up to a multiple of 32',
     aliases: ['img', 'img_size', 'image_size'],
-    later: [[/^[[(]?\s*\d+\s*,\s*\d+\s*[\])]?$/, 'two different sides are not supported: give the longer one']],
+    later: [
+      [/^[[(]?\s*\d+\s*,\s*\d+\s*[\])]?$/, 'two different sides are not supported: give the longer one'],
+    ],
   },
   device: {
     type: 'device',
@@ -95,9 +97,8 @@ export const runOptions = {
     help: 'part of the training images to use',
   },
   cache: {
-    type: 'bool|choice',
+    type: 'bool|text',
     default: false,
-    choices: [],
     commands: TRAIN,
     help: 'keep decoded images',
     refused: 'keeping decoded images is not there yet',
@@ -145,7 +146,7 @@ export const runOptions = {
     type: 'choice',
     default: '8.4',
     choices: ['8.4', '8.3'],
-    commands: TRAIN_VAL,
+    commands: ALL,
     help: 'the Ultralytics release whose training semantics hold: 8.4.190 or 8.3; sets the options below',
   },
   strict: {
@@ -158,7 +159,7 @@ export const runOptions = {
     type: 'path',
     default: null,
     commands: TRAIN_VAL,
-    help: "where relative data paths are looked for when they are not beside the data.yaml",
+    help: 'where relative data paths are looked for when they are not beside the data.yaml',
   },
 } as const satisfies OptionTable;
 

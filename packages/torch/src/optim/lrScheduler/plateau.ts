@@ -1,6 +1,6 @@
 import type { Optimizer } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
-import type { PerGroup, SchedulerState } from './scheduler.ts';
+import type { PerGroup } from './scheduler.ts';
 
 export interface ReduceLROnPlateauOptions {
   /** Whether the metric should fall or rise. */
@@ -19,6 +19,24 @@ export interface ReduceLROnPlateauOptions {
   eps?: number;
 }
 
+/** Under PyTorch's names. A `best` that no metric has touched is infinite, which JSON cannot hold: null. */
+export interface PlateauState {
+  factor: number;
+  default_min_lr: number | null;
+  min_lrs: number[];
+  patience: number;
+  cooldown: number;
+  eps: number;
+  last_epoch: number;
+  _last_lr: number[];
+  mode: 'min' | 'max';
+  threshold: number;
+  threshold_mode: 'rel' | 'abs';
+  best: number | null;
+  cooldown_counter: number;
+  num_bad_epochs: number;
+}
+
 type IsBetter = (value: number, best: number, threshold: number) => boolean;
 
 const IS_BETTER: Record<string, IsBetter> = {
@@ -27,6 +45,9 @@ const IS_BETTER: Record<string, IsBetter> = {
   'max rel': (value, best, threshold) => value > best * (threshold + 1),
   'max abs': (value, best, threshold) => value > best + threshold,
 };
+
+const worst = (mode: 'min' | 'max') =>
+  mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
 
 /** Reduces the learning rates when a metric has stopped improving; `step(metric)` once an epoch. */
 export class ReduceLROnPlateau {
@@ -65,7 +86,7 @@ export class ReduceLROnPlateau {
     this.thresholdMode = thresholdMode;
     this.cooldown = options.cooldown ?? 0;
     this.eps = options.eps ?? 1e-8;
-    this.best = mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+    this.best = worst(mode);
     this.defaultMinLr = typeof minLr === 'number' ? minLr : null;
     this.minLrs = typeof minLr === 'number' ? new Array<number>(groups).fill(minLr) : [...minLr];
     this.lastLr = optimizer.paramGroups.map((group) => group.lr);
@@ -95,8 +116,7 @@ export class ReduceLROnPlateau {
     return [...this.lastLr];
   }
 
-  /** Under PyTorch's names; an untouched `best` is infinite, which JSON cannot hold, and saved as null. */
-  stateDict(): SchedulerState {
+  stateDict(): PlateauState {
     return {
       factor: this.factor,
       default_min_lr: this.defaultMinLr,
@@ -115,23 +135,21 @@ export class ReduceLROnPlateau {
     };
   }
 
-  loadStateDict(state: SchedulerState): void {
-    const loaded = state as ReturnType<ReduceLROnPlateau['stateDict']> & Record<string, never>;
-    this.factor = loaded.factor;
-    this.defaultMinLr = loaded.default_min_lr;
-    this.minLrs = [...(loaded.min_lrs as number[])];
-    this.patience = loaded.patience;
-    this.cooldown = loaded.cooldown;
-    this.eps = loaded.eps;
-    this.lastEpoch = loaded.last_epoch;
-    this.lastLr = [...(loaded._last_lr as number[])];
-    this.mode = loaded.mode;
-    this.threshold = loaded.threshold;
-    this.thresholdMode = loaded.threshold_mode;
-    const worst = this.mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
-    this.best = loaded.best ?? worst;
-    this.cooldownCounter = loaded.cooldown_counter;
-    this.numBadEpochs = loaded.num_bad_epochs;
+  loadStateDict(state: PlateauState): void {
+    this.factor = state.factor;
+    this.defaultMinLr = state.default_min_lr;
+    this.minLrs = [...state.min_lrs];
+    this.patience = state.patience;
+    this.cooldown = state.cooldown;
+    this.eps = state.eps;
+    this.lastEpoch = state.last_epoch;
+    this.lastLr = [...state._last_lr];
+    this.mode = state.mode;
+    this.threshold = state.threshold;
+    this.thresholdMode = state.threshold_mode;
+    this.best = state.best ?? worst(state.mode);
+    this.cooldownCounter = state.cooldown_counter;
+    this.numBadEpochs = state.num_bad_epochs;
   }
 
   private reduce(): void {

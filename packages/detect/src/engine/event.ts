@@ -1,0 +1,177 @@
+/** Losses by name, for example `{ box, cls, dfl }`: after their gains, mean over the images. */
+export type Losses = Readonly<Record<string, number>>;
+
+/** Once, before the first step. */
+export interface StartEvent {
+  readonly event: 'start';
+  readonly saveDir: string;
+  /** `dtype` is what eligible ops run in: `float16`, `bfloat16`, or `float32` with amp off. */
+  readonly amp: { readonly enabled: boolean; readonly dtype: string; readonly reason: string };
+  /** Is a loss scaler at work? */
+  readonly scaler: boolean;
+  /** `cpu` or `cuda:0`. */
+  readonly device: string;
+  /** The device and the library in words: `Intel Xeon …, 2 threads, LibTorch 2.15.0`. */
+  readonly machine: string;
+  readonly model: { readonly name: string; readonly params: number; readonly gflops: number };
+  readonly data: {
+    readonly path: string;
+    readonly train: number;
+    readonly val: number;
+    readonly names: readonly string[];
+  };
+  /** Sides in pixels. */
+  readonly imgsz: { readonly train: number; readonly val: number };
+  readonly epochs: number;
+  readonly batch: number;
+  readonly workers: number;
+  /** Optimizer with its rates in words: `AdamW(lr=0.001429, momentum=0.9)`. */
+  readonly optimizer: string;
+  /** The first epoch of this process, from 1; above 1 after a resume. */
+  readonly firstEpoch: number;
+}
+
+/** After each training batch; for the progress line, not part of the JSON lines. */
+export interface StepEvent {
+  readonly event: 'step';
+  /** From 1. */
+  readonly epoch: number;
+  readonly epochs: number;
+  /** Batches done in this epoch, from 1, of `steps`. */
+  readonly step: number;
+  readonly steps: number;
+  /** Means over the epoch so far. */
+  readonly losses: Losses;
+  /** Ground-truth boxes in the batch. */
+  readonly instances: number;
+  /** Side of the images in pixels. */
+  readonly size: number;
+  /** CUDA: reserved; CPU: peak of live tensors. */
+  readonly memoryBytes: number;
+  /** Only while a loss scaler is at work. */
+  readonly scale?: number;
+  /** Steps skipped so far in the whole run; only while a loss scaler is at work. */
+  readonly skipped?: number;
+}
+
+/** After each validation batch; for the progress line, not part of the JSON lines. */
+export interface ValStepEvent {
+  readonly event: 'valStep';
+  readonly step: number;
+  readonly steps: number;
+}
+
+/** After each epoch, its validation included. */
+export interface EpochEvent {
+  readonly event: 'epoch';
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly losses: Losses;
+  readonly valLosses: Losses;
+  readonly precision: number;
+  readonly recall: number;
+  readonly map50: number;
+  readonly map: number;
+  /** Images and boxes validated. */
+  readonly images: number;
+  readonly instances: number;
+  /** Learning rate of each parameter group. */
+  readonly lr: readonly number[];
+  /** null without a loss scaler. */
+  readonly scale: number | null;
+  /** Steps skipped so far in the whole run. */
+  readonly skipped: number;
+  readonly seconds: number;
+  readonly imagesPerSecond: number;
+  readonly peakBytes: number;
+  /** Is this the best epoch so far? */
+  readonly best: boolean;
+}
+
+/** A step whose gradients overflowed, and that changed nothing. */
+export interface SkipEvent {
+  readonly event: 'skip';
+  /** Optimizer step of the run, from 1. */
+  readonly step: number;
+  /** The scale under which it overflowed. */
+  readonly scale: number;
+  /** Parameters with non-finite gradients, where they were looked for. */
+  readonly culprits: readonly string[];
+}
+
+/** Results of one class, or of all. */
+export interface ClassResult {
+  readonly id: number;
+  readonly name: string;
+  readonly images: number;
+  readonly instances: number;
+  readonly precision: number;
+  readonly recall: number;
+  readonly ap50: number;
+  readonly ap: number;
+}
+
+/** Mean times of one image in seconds. */
+export interface Speed {
+  readonly preprocess: number;
+  readonly inference: number;
+  readonly postprocess: number;
+}
+
+/** What `mezzo val --json` prints. */
+export interface ValSummary {
+  readonly map50: number;
+  readonly map: number;
+  readonly precision: number;
+  readonly recall: number;
+  readonly images: number;
+  readonly instances: number;
+  /** Classes with ground truth. */
+  readonly perClass: readonly ClassResult[];
+  readonly speed: Speed;
+  /** The twelve COCO numbers, with `coco=true`. */
+  readonly coco?: Readonly<Record<string, number>>;
+  /** Where pictures and predictions were written. */
+  readonly saveDir?: string;
+}
+
+/** Once, at the end of a run that was not interrupted. */
+export interface DoneEvent {
+  readonly event: 'done';
+  readonly saveDir: string;
+  readonly best: { readonly epoch: number; readonly map50: number; readonly map: number };
+  readonly seconds: number;
+  /** Epochs trained, fewer than asked for when `stopped` says why. */
+  readonly epochs: number;
+  readonly stopped: 'patience' | 'time' | null;
+  /** Validation of the best checkpoint. */
+  readonly results: ValSummary;
+}
+
+/** The last line of a command that failed; made from the thrown error. */
+export interface ErrorEvent {
+  readonly event: 'error';
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** A sentence for the user; on the error stream, never among the JSON lines. */
+export interface MessageEvent {
+  readonly event: 'message';
+  readonly level: 'info' | 'warning';
+  readonly text: string;
+}
+
+/** What a run tells while it goes on. */
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | ValStepEvent
+  | EpochEvent
+  | SkipEvent
+  | DoneEvent
+  | MessageEvent;
+
+/** The events that are JSON lines of `mezzo train --json`. */
+export type TrainLine = StartEvent | EpochEvent | SkipEvent | DoneEvent | ErrorEvent;

@@ -1,0 +1,146 @@
+import { keep, noGrad, scope, stack, type Tensor, tensor, zeros } from '@mezzo/torch';
+import { type Assignment, TaskAlignedAssigner } from '../assign/taskAligned.ts';
+import { type AnchorGrid, AnchorGridCache, levelsOf } from '../models/anchors.ts';
+import {
+  bbox2dist,
+  dist2bbox,
+  distanceBins,
+  expectedDistance,
+  type HeadMaps,
+  joinLevels,
+  sidesOf,
+} from '../models/decode.ts';
+import { withoutAutocast } from '../models/precision.ts';
+import { distributionFocalLoss } from './dfl.ts';
+import { pairwiseIou } from './iou.ts';
+import { pixelTargets } from './targets.ts';
+
+// Shapes: B batch, A anchors, C classes, R bins, N targets of the batch, S slots of the assignment.
+
+export interface LossGains {
+  box: number;
+  cls: number;
+  dfl: number;
+}
+
+export interface DetectionLossOptions {
+  nc: number;
+  /** Pixels per cell of each level. */
+  strides: readonly number[];
+  regMax?: number;
+  /** Defaults 7.5, 0.5, 1.5. */
+  gains?: LossGains;
+  assigner?: TaskAlignedAssigner;
+}
+
+export interface DetectionLossResult {
+  /** (box + cls + dfl) · B, the value to differentiate. */
+  total: Tensor;
+  /** [3] box, cls, dfl after their gains; detached, on the device. */
+  items: Tensor;
+  /** Anchors that learned a box, null when no target held an anchor centre. */
+  assignment: Assignment | null;
+}
+
+/**
+ * Loss of the anchor-free YOLO heads: CIoU and distribution focal loss of the assigned anchors, weighted by
+ * their target scores, and binary cross-entropy of all class logits, each over the sum of target scores.
+ *
+ * It is an fp32 island on every device: in low precision the box arithmetic would lose pixels, and the CPU's
+ * autocast list does not protect softmax, pow and sum. Nothing is read back to the host.
+ */
+export class DetectionLoss {
+  readonly gains: LossGains;
+  readonly assigner: TaskAlignedAssigner;
+  private readonly nc: number;
+  private readonly strides: readonly number[];
+  private readonly regMax: number;
+  private readonly grids = new AnchorGridCache();
+  private bins: Tensor | undefined;
+
+  constructor(options: DetectionLossOptions) {
+    this.nc = options.nc;
+    this.strides = options.strides;
+    this.regMax = options.regMax ?? 16;
+    this.gains = options.gains ?? { box: 7.5, cls: 0.5, dfl: 1.5 };
+    this.assigner = options.assigner ?? new TaskAlignedAssigner();
+  }
+
+  /**
+   * @param maps raw head maps of a forward in training mode
+   * @param rows label rows: image index in the batch, class, centre x, centre y, width, height (relative)
+   */
+  forward(maps: HeadMaps, rows: Float32Array): DetectionLossResult {
+    const { device } = maps.box[0]!;
+    return withoutAutocast(device, () =>
+      scope(() => {
+        const levels = levelsOf(maps.box, this.strides);
+        const { height, width, stride } = levels[0]!;
+        const batch = maps.box[0]!.size(0);
+        const net = { batch, classes: this.nc, height: height * stride, width: width * stride };
+        const targets = pixelTargets(rows, net);
+        const targetBoxes = tensor(targets.boxes, { device }).view([targets.count, 4]);
+        const grid = this.grids.get(levels, device);
+        const sides = sidesOf(joinLevels(maps.box), this.regMax); // [B, A, 4, R]
+        const logits = joinLevels(maps.cls); // [B, A, C]
+
+        const boxes = this.pixelBoxes(sides, grid);
+        const assignment = this.assigner.assign(logits, boxes, targetBoxes, targets, levels);
+        const cls = classification(logits, assignment);
+        const [box, dfl] = this.regression(sides, grid, targetBoxes, assignment);
+        const normaliser = assignment?.weight.sum().clampMin(1) ?? 1;
+        const items = stack([box.mul(this.gains.box), cls.mul(this.gains.cls), dfl.mul(this.gains.dfl)]).div(normaliser);
+        return { total: items.sum().mul(batch), items: items.detach(), assignment };
+      }),
+    );
+  }
+
+  /** Predicted corners in pixels [B, A, 4], for the assigner only. */
+  private pixelBoxes(sides: Tensor, grid: AnchorGrid): Tensor {
+    return noGrad(() =>
+      scope(() => dist2bbox(expectedDistance(sides, this.binsOn(sides.device)), grid.points).mul_(grid.strides)),
+    );
+  }
+
+  /** Weighted sums of 1 - CIoU and of the focal loss, in cells. */
+  private regression(
+    sides: Tensor,
+    grid: AnchorGrid,
+    targetBoxes: Tensor,
+    assignment: Assignment | null,
+  ): [box: Tensor, dfl: Tensor] {
+    const { device } = sides;
+    if (assignment === null) return [zeros([], { device }), zeros([], { device })];
+    return scope(() => {
+      const { anchor, target, weight } = assignment;
+      const bins = this.binsOn(device);
+      const cell = anchor.remainder(sides.size(1));
+      const points = grid.points.indexSelect(0, cell); // [S, 2]
+      const wanted = targetBoxes.indexSelect(0, target).div_(grid.strides.indexSelect(0, cell)); // [S, 4]
+      const sidesS = sides.flatten(0, 1).indexSelect(0, anchor); // [S, 4, R]
+      const overlap = pairwiseIou(dist2bbox(expectedDistance(sidesS, bins), points), wanted, 'ciou');
+      const focal = distributionFocalLoss(sidesS, bbox2dist(points, wanted, this.regMax - 1), bins);
+      return [overlap.rsub(1).mul(weight).sum(), focal.mul(weight).sum()];
+    });
+  }
+
+  private binsOn(device: string): Tensor {
+    if (this.bins === undefined || this.bins.device !== device) {
+      this.bins?.dispose();
+      this.bins = keep(distanceBins(this.regMax, device));
+    }
+    return this.bins;
+  }
+}
+
+/**
+ * Σ of the binary cross-entropy of all logits [B, A, C]. Targets are zero but for the assigned class of the
+ * assigned anchors, so it is Σ softplus(logit) less Σ score · logit: no target tensor as large as the logits.
+ */
+function classification(logits: Tensor, assignment: Assignment | null): Tensor {
+  return scope(() => {
+    const background = logits.softplus().sum();
+    if (assignment === null) return background;
+    return background.sub(logits.flatten().indexSelect(0, assignment.score).mul(assignment.weight).sum());
+  });
+}

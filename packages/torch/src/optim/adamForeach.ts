@@ -1,0 +1,57 @@
+import { stack } from '../tensor/compose.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { AdamGroup } from './adam.ts';
+import {
+  foreachAdd,
+  foreachAddcdiv_,
+  foreachAddcmul_,
+  foreachAddScalar_,
+  foreachDiv_,
+  foreachLerp_,
+  foreachMaximum_,
+  foreachMul_,
+  foreachMulScalar_,
+  foreachNeg,
+  foreachSqrt,
+} from './foreach.ts';
+
+/** Parameters, gradients and state of one kernel call; `maxExpAvgSqs` is empty without amsgrad. */
+export interface AdamLists {
+  params: readonly Tensor[];
+  grads: readonly Tensor[];
+  expAvgs: readonly Tensor[];
+  expAvgSqs: readonly Tensor[];
+  maxExpAvgSqs: readonly Tensor[];
+  steps: readonly Tensor[];
+}
+
+/** One step of Adam with list kernels, which take any strides. */
+export function adamForeach(group: AdamGroup, lists: AdamLists): void {
+  const { params, expAvgs, expAvgSqs, maxExpAvgSqs, steps } = lists;
+  const [beta1, beta2] = group.betas;
+  foreachAddScalar_(steps, 1);
+
+  let grads = group.maximize ? foreachNeg(lists.grads) : lists.grads;
+  if (group.weightDecay !== 0) {
+    if (group.decoupledWeightDecay) foreachMulScalar_(params, 1 - group.lr * group.weightDecay);
+    else grads = foreachAdd(grads, params, { alpha: group.weightDecay });
+  }
+
+  foreachLerp_(expAvgs, grads, 1 - beta1);
+  foreachMulScalar_(expAvgSqs, beta2);
+  foreachAddcmul_(expAvgSqs, grads, grads, 1 - beta2);
+  if (group.amsgrad) foreachMaximum_(maxExpAvgSqs, expAvgSqs);
+
+  // float64: 1 - 0.999^1 would lose four digits in float32.
+  const count = stack(steps).to('float64');
+  const bias1 = biasCorrection(beta1, count);
+  const bias2 = biasCorrection(beta2, count).sqrt();
+  const denominators = foreachSqrt(group.amsgrad ? maxExpAvgSqs : expAvgSqs);
+  foreachDiv_(denominators, bias2.unbind());
+  foreachAddScalar_(denominators, group.eps);
+  foreachMul_(denominators, bias1.unbind());
+  foreachAddcdiv_(params, expAvgs, denominators, -group.lr);
+}
+
+/** 1 - beta^step for each step count, on the device of the counters. */
+const biasCorrection = (beta: number, count: Tensor): Tensor => count.mul(Math.log(beta)).expm1().neg();

@@ -1,0 +1,156 @@
+import { op } from '../ops/call.ts';
+import { zerosLike } from '../tensor/creation.ts';
+import { keep } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { overflowOfForeach } from './ampScaling.ts';
+import { OptimizerError } from './errors.ts';
+import { foreachAdd, foreachAdd_, foreachCopy_, foreachMulScalar_, foreachNeg } from './foreach.ts';
+import { fusedAllowed, splitByLayout } from './kernelChoice.ts';
+import { type Batch, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
+
+export interface SGDGroup extends ParamGroup {
+  momentum: number;
+  dampening: number;
+  weightDecay: number;
+  nesterov: boolean;
+  maximize: boolean;
+}
+
+export type SGDOptions = Partial<Omit<SGDGroup, 'params'>>;
+
+export interface SGDState {
+  momentumBuffer?: Tensor;
+  [name: string]: Tensor | undefined;
+}
+
+const FUSED = 'aten::_fused_sgd_';
+
+type FusedSgd = (
+  params: readonly Tensor[],
+  grads: readonly Tensor[],
+  momentumBuffers: readonly Tensor[],
+  options: Record<string, number | boolean | Tensor | undefined>,
+) => void;
+
+const fusedSgd_ = op<FusedSgd>(FUSED, '');
+
+/** What one kernel call takes; `buffers` is empty without momentum. */
+interface Lists {
+  params: Tensor[];
+  grads: Tensor[];
+  buffers: Tensor[];
+}
+
+/**
+ * Stochastic gradient descent with momentum (torch.optim.SGD):
+ *   g ← g + weightDecay · p;  b ← momentum · b + (1 - dampening) · g  (b ← g at the first step);
+ *   p ← p - lr · (nesterov ? g + momentum · b : b)
+ * One fused kernel call per group, device and dtype, where LibTorch has the kernel and the strides are equal;
+ * list kernels otherwise. `fused: true` also lets a GradScaler leave unscaling and skipping to the kernel.
+ */
+export class SGD extends Optimizer<SGDGroup, SGDState> {
+  constructor(params: ParamsInput<SGDGroup>, options: SGDOptions = {}) {
+    super(params, {
+      lr: 1e-3,
+      momentum: 0,
+      dampening: 0,
+      weightDecay: 0,
+      nesterov: false,
+      maximize: false,
+      foreach: null,
+      fused: null,
+      ...options,
+    });
+  }
+
+  /** Not with dampening: a skipped first step would leave the kernel to dampen the first gradient. */
+  override get stepSupportsAmpScaling(): boolean {
+    return this.paramGroups.every(
+      (group) =>
+        group.fused === true &&
+        (group.momentum === 0 || group.dampening === 0) &&
+        group.params.every((param) => fusedAllowed(FUSED, group, param)),
+    );
+  }
+
+  protected override validate({ lr, momentum, dampening, weightDecay, nesterov }: SGDGroup): void {
+    if (!(lr >= 0)) throw new OptimizerError('VALUE', `Invalid learning rate: ${lr}`);
+    if (!(momentum >= 0)) throw new OptimizerError('VALUE', `Invalid momentum value: ${momentum}`);
+    if (!(weightDecay >= 0)) throw new OptimizerError('VALUE', `Invalid weight_decay value: ${weightDecay}`);
+    if (nesterov && (momentum <= 0 || dampening !== 0)) {
+      throw new OptimizerError('VALUE', 'Nesterov momentum requires a momentum and zero dampening');
+    }
+  }
+
+  protected override update(group: SGDGroup, batch: Batch): void {
+    if (group.momentum === 0) {
+      this.apply(group, batch, { params: batch.params, grads: batch.grads, buffers: [] }, false);
+      return;
+    }
+    // A parameter may get its first gradient late, and the kernel has one first-step flag for its whole list.
+    const fresh: Lists = { params: [], grads: [], buffers: [] };
+    const seen: Lists = { params: [], grads: [], buffers: [] };
+    batch.params.forEach((param, i) => {
+      const known = this.state.get(param)?.momentumBuffer;
+      const lists = known === undefined ? fresh : seen;
+      lists.params.push(param);
+      lists.grads.push(batch.grads[i]!);
+      lists.buffers.push(known ?? this.newBuffer(param));
+    });
+    if (seen.params.length > 0) this.apply(group, batch, seen, false);
+    if (fresh.params.length > 0) this.apply(group, batch, fresh, true);
+  }
+
+  private newBuffer(param: Tensor): Tensor {
+    const momentumBuffer = keep(zerosLike(param));
+    this.state.set(param, { momentumBuffer });
+    return momentumBuffer;
+  }
+
+  private apply(group: SGDGroup, batch: Batch, lists: Lists, firstStep: boolean): void {
+    if (!fusedAllowed(FUSED, group, batch.params[0]!)) {
+      this.applyForeach(group, lists, firstStep);
+      return;
+    }
+    const { params, grads, buffers } = lists;
+    const split = splitByLayout(buffers.length === 0 ? [params, grads] : [params, grads, buffers]);
+    if (split.fused.length > 0) this.applyFused(group, at(lists, split.fused), firstStep);
+    if (split.foreach.length > 0) this.applyForeach(group, at(lists, split.foreach), firstStep);
+  }
+
+  private applyFused(group: SGDGroup, { params, grads, buffers }: Lists, firstStep: boolean): void {
+    fusedSgd_(params, grads, buffers, {
+      weight_decay: group.weightDecay,
+      momentum: group.momentum,
+      lr: group.lr,
+      dampening: group.dampening,
+      nesterov: group.nesterov,
+      maximize: group.maximize,
+      is_first_step: firstStep,
+      grad_scale: this.gradScale,
+      found_inf: this.foundInf,
+    });
+  }
+
+  private applyForeach(group: SGDGroup, { params, grads, buffers }: Lists, firstStep: boolean): void {
+    if (overflowOfForeach(this, grads)) return;
+    let direction: readonly Tensor[] = group.maximize ? foreachNeg(grads) : grads;
+    if (group.weightDecay !== 0) direction = foreachAdd(direction, params, { alpha: group.weightDecay });
+    if (group.momentum !== 0) {
+      if (firstStep) {
+        foreachCopy_(buffers, direction);
+      } else {
+        foreachMulScalar_(buffers, group.momentum);
+        foreachAdd_(buffers, direction, { alpha: 1 - group.dampening });
+      }
+      direction = group.nesterov ? foreachAdd(direction, buffers, { alpha: group.momentum }) : buffers;
+    }
+    foreachAdd_(params, direction, { alpha: -group.lr });
+  }
+}
+
+function at({ params, grads, buffers }: Lists, positions: readonly number[]): Lists {
+  if (positions.length === params.length) return { params, grads, buffers };
+  const pick = (list: readonly Tensor[]) => positions.map((i) => list[i]!);
+  return { params: pick(params), grads: pick(grads), buffers: buffers.length === 0 ? [] : pick(buffers) };
+}
