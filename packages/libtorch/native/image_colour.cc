@@ -43,7 +43,8 @@ void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
     sNew = sNew > 255 ? 255 : sNew;
     vNew = vNew > 255 ? 255 : vNew;
 
-    // Each channel falls from v to v(1-s) by a trapezoid of the hue, a third of the circle apart.
+    // Each channel falls from v to v(1-s) by a trapezoid of the hue, a third of the circle apart. Like OpenCV's
+    // vector code, the result is truncated.
     const int32_t atR = h + 150 - (h >= 30 ? 180 : 0);
     const int32_t atG = h + 90 - (h >= 90 ? 180 : 0);
     const int32_t atB = h + 30 - (h >= 150 ? 180 : 0);
@@ -53,7 +54,7 @@ void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
     fallR = fallR > 30 ? 30 : (fallR < 0 ? 0 : fallR);
     fallG = fallG > 30 ? 30 : (fallG < 0 ? 0 : fallG);
     fallB = fallB > 30 ? 30 : (fallB < 0 ? 0 : fallB);
-    const float top = static_cast<float>(vNew) + 0.5f;
+    const auto top = static_cast<float>(vNew);
     const float slope = static_cast<float>(vNew * sNew) * (1.0f / (255.0f * 30.0f));
     const auto rNew = static_cast<int32_t>(top - slope * static_cast<float>(fallR));
     const auto gNew = static_cast<int32_t>(top - slope * static_cast<float>(fallG));

@@ -58,6 +58,7 @@ napi_value null(napi_env env);
 napi_value toJs(napi_env env, double value);
 napi_value toJs(napi_env env, bool value);
 napi_value toJs(napi_env env, std::string_view value);
+inline napi_value toJs(napi_env env, const char* value) { return toJs(env, std::string_view(value)); }  // not the bool overload
 napi_value toJsInteger(napi_env env, int64_t value);  // a bigint when the number would not be exact
 napi_value toJs(napi_env env, std::span<const int64_t> values);
 napi_value newObject(napi_env env);

@@ -48,6 +48,8 @@ export interface CompileOptions {
   /** The folder of the `.cc` files; Mezzo's own unless a test says otherwise. */
   sources?: string;
   env?: NodeJS.ProcessEnv;
+  /** Compiles anew what is there already. */
+  force?: boolean;
   onProgress?: (progress: CompileProgress) => void;
 }
 
@@ -79,7 +81,7 @@ export function findAddon({ libtorch, sources = NATIVE_FOLDER, env = process.env
  * @throws {MezzoError} COMPILER_MISSING, or ADDON_COMPILE with the compiler's first errors.
  */
 export async function compileAddon(options: CompileOptions): Promise<string> {
-  const { libtorch, sources = NATIVE_FOLDER, env = process.env, onProgress = () => {} } = options;
+  const { libtorch, sources = NATIVE_FOLDER, env = process.env, force = false, onProgress = () => {} } = options;
   const compiler = requireCompiler(env);
   const folder = addonsFolder(env);
   const objects = path.join(folder, 'objects');
@@ -88,8 +90,8 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
     const units = readUnits(sources, libtorch);
     if (units.length === 0) throw new MezzoError('ADDON_COMPILE', `no C++ sources in ${sources}`);
     const addon = addonFile(addonKey(libtorch, units), compiler, env);
-    if (existsSync(addon)) return addon;
-    const stale = units.filter((unit) => !existsSync(objectFile(objects, unit, compiler)));
+    if (existsSync(addon) && !force) return addon;
+    const stale = units.filter((unit) => force || !existsSync(objectFile(objects, unit, compiler)));
     let done = 0;
     onProgress({ done, total: stale.length });
     await inParallel(stale, async (unit) => {
@@ -109,7 +111,7 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
 }
 
 /** {@link compileAddon} for callers that cannot wait: the same work in a child process. */
-export function compileAddonSync({ libtorch, sources, env = process.env }: Omit<CompileOptions, 'onProgress'>): string {
+export function compileAddonSync({ libtorch, sources, env = process.env }: Pick<CompileOptions, 'libtorch' | 'sources' | 'env'>): string {
   const child = fileURLToPath(new URL('./compile-process.js', import.meta.url));
   const run = spawnSync(process.execPath, [child], {
     env,

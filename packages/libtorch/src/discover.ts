@@ -81,7 +81,7 @@ export function requireLibTorch(discovery: Discovery = discoverLibTorch()): LibT
   if (discovery.libtorch) return discovery.libtorch;
   const wrong = discovery.candidates.filter(({ version }) => version !== undefined);
   const bound = discovery.candidates.some(({ origin }) => origin === 'LIBTORCH');
-  const hint = bound ? 'mezzo setup and unset LIBTORCH, or set LIBTORCH to another folder' : 'mezzo setup';
+  const hint = bound ? 'set LIBTORCH to another folder, or unset it and run mezzo setup' : 'mezzo setup';
   const found = (wrong.length > 0 ? wrong : discovery.candidates).map(describe);
   throw new MezzoError(
     wrong.length > 0 ? 'LIBTORCH_VERSION' : 'LIBTORCH_MISSING',

@@ -38,6 +38,11 @@ export interface GpuFacts extends Nvidia {
 
 const HELD_SHARE = 0.25;
 
+/** By memory alone: inside containers the driver does not name the processes of others. */
+function isHeld(gpu: Gpu): boolean {
+  return gpu.memory > 0 && gpu.memoryUsed / gpu.memory >= HELD_SHARE;
+}
+
 /** Judges every card of a probe: whether the LibTorch that was found (or would be installed) can compute on it. */
 export function judgeGpus(probe: MachineProbe): GpuFacts {
   const nvidia = parseNvidia(probe.nvidia);
@@ -50,14 +55,14 @@ export function judgeGpus(probe: MachineProbe): GpuFacts {
     if (!hasKernels(gpu, probe.cuda?.architectures ?? null, wanted)) return 'kernels';
     if (absent.length > 0) return 'libraries';
     if (!gpu.visible) return 'hidden';
-    if (gpu.exclusive && gpu.processes.length > 0) return 'exclusive';
+    if (gpu.exclusive && (gpu.processes.length > 0 || isHeld(gpu))) return 'exclusive';
     const { load } = probe.addon;
     return load && 'report' in load && load.report.cudaDevices === 0 ? 'refused' : null;
   };
   const gpus = nvidia.gpus.map((gpu) => ({
     ...gpu,
     obstacle: obstacle(gpu),
-    held: gpu.memory > 0 && gpu.memoryUsed / gpu.memory >= HELD_SHARE,
+    held: isHeld(gpu),
   }));
   return { ...nvidia, gpus, absent, wanted };
 }

@@ -18,3 +18,14 @@ export {
   installLibTorch,
   planTarget,
 } from './install.ts';
+export { type AmpDefault, type AmpDevice, ampDefault, type Precision } from './amp-default.ts';
+export { availableCores, availableMemory, type CpuPrecision, thisCpu } from './cpu.ts';
+export { type DoctorReport, diagnose, type GpuReport } from './doctor.ts';
+export { readableBytes } from './install-failure.ts';
+export { type Install, listInstalls, type Variant } from './installs.ts';
+export { type Nvidia, parseNvidia, probeNvidia } from './nvidia.ts';
+export { recommendInstall, type Recommendation } from './plan-install.ts';
+export { requirePlatform } from './platform.ts';
+export { type MachineProbe, probeMachine } from './probe.ts';
+export type { Problem } from './problems.ts';
+export { planSetup, type SetupHooks, type SetupOptions, type SetupPlan, setup } from './setup.ts';

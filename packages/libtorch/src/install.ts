@@ -25,6 +25,8 @@ export interface InstallOptions {
   version: string;
   variant: Variant;
   env?: NodeJS.ProcessEnv;
+  /** The folder of the requirements files, Mezzo's own by default; ends in a slash. */
+  pinsFolder?: URL;
   /** Installs anew what is there already. */
   force?: boolean;
   onProgress?: (progress: InstallProgress) => void;
@@ -39,8 +41,8 @@ export interface InstallPlan {
   present: boolean;
 }
 
-export function planTarget({ version, variant, env = process.env }: InstallOptions): InstallPlan {
-  const pins = readPins(version, variant);
+export function planTarget({ version, variant, env = process.env, pinsFolder }: InstallOptions): InstallPlan {
+  const pins = readPins(version, variant, pinsFolder);
   const target = path.join(installsFolder(env), `${version}-${variant}`);
   return { pins, target, present: readReceipt(target)?.pins === pins.digest };
 }

@@ -86,13 +86,13 @@ const LOAD_ERRORS: { pattern: RegExp; found: (name: string) => string; requires:
     pattern: /(lib(?:cudart|cupti)[^:\s]*): cannot open shared object file/,
     found: (name) => `without ${name}`,
     requires: 'the CUDA runtime libraries beside it, on CPU machines too: LibTorch links against them',
-    fix: 'mezzo setup',
+    fix: 'mezzo setup --force',
   },
   {
     pattern: /(lib[^:\s]*): cannot open shared object file/,
     found: (name) => `without ${name}`,
     requires: 'every library that LibTorch links against',
-    fix: 'mezzo setup, or set LIBTORCH to another folder',
+    fix: 'mezzo setup --force, or set LIBTORCH to another folder',
   },
   {
     pattern: /version `(GLIBC_[\d.]+)' not found/,
@@ -117,7 +117,7 @@ export function explainLoadError(error: Error, libtorch: LibTorch): MezzoError {
     const message = loadFailure([`${said}, ${found(name)}`], requires, fix);
     return new MezzoError('LIBTORCH_BROKEN', message, { hint: fix, cause: error });
   }
-  const fix = 'mezzo setup, which builds the addon anew';
+  const fix = 'mezzo setup --force, which builds the addon anew';
   const message = loadFailure([said, error.message], 'an addon and a LibTorch that fit each other', fix);
   return new MezzoError('LIBTORCH_BROKEN', message, { hint: fix, cause: error });
 }

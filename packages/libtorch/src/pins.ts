@@ -37,12 +37,12 @@ export interface PinSet {
 const PINS_FOLDER = new URL('../../pins/', import.meta.url);
 
 /** @throws {MezzoError} NO_SUCH_SET for a version or variant without pins. */
-export function readPins(version: string, variant: Variant): PinSet {
+export function readPins(version: string, variant: Variant, folder: URL = PINS_FOLDER): PinSet {
   if (!LINES.some((line) => line.version === version) || !['cpu', 'cuda'].includes(variant)) {
     const sets = LINES.flatMap((line) => [`${line.version}-cpu`, `${line.version}-cuda`]).join(', ');
     throw new MezzoError('NO_SUCH_SET', `there is no pinned set ${version}-${variant}; there are ${sets}`);
   }
-  const file = fileURLToPath(new URL(`${version}-${variant}.txt`, PINS_FOLDER));
+  const file = fileURLToPath(new URL(`${version}-${variant}.txt`, folder));
   const text = readFileSync(file, 'utf8');
   const packages = [...text.matchAll(/^([\w-]+)==(\S+) --hash=\S+ {2}# (\d+) bytes$/gm)].map(
     ([, name = '', packageVersion = '', bytes]) => ({ name, version: packageVersion, bytes: Number(bytes) }),

@@ -54,15 +54,21 @@ export interface MachineProbe {
   };
 }
 
-/** Looks at this machine; changes nothing. Takes about a second, most of it for loading LibTorch in a process of its own. */
-export function probeMachine(env: NodeJS.ProcessEnv = process.env): MachineProbe {
+export interface ProbeOptions {
+  env?: NodeJS.ProcessEnv;
+  /** Whether to load the addon, in a process of its own; takes most of the second that a probe takes. */
+  load?: boolean;
+}
+
+/** Looks at this machine; changes nothing. */
+export function probeMachine({ env = process.env, load = true }: ProbeOptions = {}): MachineProbe {
   const discovery = discoverLibTorch(env);
   const nvidia = probeNvidia(env);
   const { model, flags } = thisCpu(env);
   const { libtorch } = discovery;
   const addon = (libtorch && findAddon({ libtorch, env })) ?? null;
   return {
-    platform: { os: process.platform, arch: process.arch, musl: onMusl(), glibc: glibcVersion() },
+    platform: { os: process.platform, arch: process.arch, musl: onMusl(), glibc: firstLine('getconf', ['GNU_LIBC_VERSION'], env) },
     node: { version: process.version, executable: process.execPath },
     compiler: probeCompiler(env),
     python: probePython(env),
@@ -72,7 +78,7 @@ export function probeMachine(env: NodeJS.ProcessEnv = process.env): MachineProbe
     memory: { total: totalmem(), available: availableMemory() },
     nvidia,
     cuda: libtorch && nvidia.driver ? probeCuda(libtorch, env) : null,
-    addon: { path: addon, load: addon ? probeLoad(env) : null },
+    addon: { path: addon, load: addon && load ? probeLoad(env) : null },
   };
 }
 
@@ -97,13 +103,6 @@ function probePython(env: NodeJS.ProcessEnv): MachineProbe['python'] {
     version: firstLine(program, ['--version'], env),
     pip: firstLine(program, ['-m', 'pip', '--version'], env),
   };
-}
-
-function glibcVersion(): string | null {
-  // Without this the report looks up the names of open network connections.
-  process.report.excludeNetwork = true;
-  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  return report.header?.glibcVersionRuntime ?? null;
 }
 
 function probeCuda(libtorch: LibTorch, env: NodeJS.ProcessEnv): MachineProbe['cuda'] {

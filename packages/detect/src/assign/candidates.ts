@@ -44,7 +44,9 @@ export function enumerateCandidates(
 ): Candidates {
   const anchors = anchorCount(levels);
   const starts = new Int32Array(targets.count);
-  const spans = Array.from({ length: targets.count }, (_, target) => spansOf(targets.boxes, target, levels, rule));
+  const spans = Array.from({ length: targets.count }, (_, target) =>
+    spansOf(targets.boxes, target, levels, rule),
+  );
   let count = 0;
   let widest = 0;
   spans.forEach((levelSpans, target) => {
@@ -85,7 +87,12 @@ interface Span {
 }
 
 function spansOf(boxes: Float32Array, target: number, levels: readonly Level[], rule: CentreRule): Span[] {
-  const [x1, y1, x2, y2] = boxes.subarray(4 * target, 4 * target + 4) as unknown as [number, number, number, number];
+  const [x1, y1, x2, y2] = boxes.subarray(4 * target, 4 * target + 4) as unknown as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const [left, right] = rule === 'inflate16' ? inflate(x1, x2) : [x1, x2];
   const [top, bottom] = rule === 'inflate16' ? inflate(y1, y2) : [y1, y2];
   let offset = 0;
@@ -105,7 +112,12 @@ function inflate(low: number, high: number): [number, number] {
 }
 
 /** First index and number of the cells whose centre (i + 0.5)·stride lies strictly between `low` and `high`. */
-function cellsBetween(low: number, high: number, stride: number, cells: number): [first: number, count: number] {
+function cellsBetween(
+  low: number,
+  high: number,
+  stride: number,
+  cells: number,
+): [first: number, count: number] {
   const first = Math.max(Math.floor(low / stride - 0.5) + 1, 0);
   const end = Math.min(Math.ceil(high / stride - 0.5), cells);
   return [first, Math.max(end - first, 0)];

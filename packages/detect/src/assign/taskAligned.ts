@@ -1,6 +1,7 @@
-import { arange, full, noGrad, scope, type Tensor, tensor, zeros } from '@mezzo/torch';
-import type { Level } from '../models/anchors.ts';
+import { arange, full, noGrad, ops, scalarTensor, scope, type Tensor, zeros } from '@mezzo/torch';
 import { pairwiseIou } from '../loss/iou.ts';
+import type { Level } from '../models/anchors.ts';
+import { upload } from '../models/upload.ts';
 import { type CentreRule, enumerateCandidates, type Targets } from './candidates.ts';
 
 // Shapes: B batch, A anchors, C classes, N targets of the whole batch, P candidate pairs (a target and an anchor
@@ -73,19 +74,30 @@ export class TaskAlignedAssigner {
     const { device } = logits;
     return scope(() =>
       noGrad(() => {
-        const pairs = tensor(candidates.pairs, { shape: [4, candidates.count], dtype: 'int64', device });
-        const starts = tensor(candidates.starts, { shape: [targets.count, 1], dtype: 'int64', device });
+        const pairs = upload(candidates.pairs, [4, candidates.count], { dtype: 'int64', device });
+        const starts = upload(candidates.starts, [targets.count, 1], { dtype: 'int64', device });
         const [anchorP, targetP, placeP, scoreP] = pairs.unbind(0) as [Tensor, Tensor, Tensor, Tensor];
 
-        const overlapP = pairwiseIou(targetBoxes.indexSelect(0, targetP), boxes.flatten(0, 1).indexSelect(0, anchorP), 'ciou').clampMin(0);
+        const overlapP = pairwiseIou(
+          targetBoxes.indexSelect(0, targetP),
+          boxes.flatten(0, 1).indexSelect(0, anchorP),
+          'ciou',
+        ).clampMin(0);
         const probabilityP = logits.flatten().indexSelect(0, scoreP).sigmoid();
         const alignmentP = probabilityP.pow(this.alpha).mul_(overlapP.pow(this.beta));
 
-        const table = zeros([targets.count * candidates.widest], { device }).indexCopy_(0, placeP, alignmentP);
+        const table = zeros([targets.count * candidates.widest], { device }).indexCopy_(
+          0,
+          placeP,
+          alignmentP,
+        );
         const k = Math.min(this.topk, candidates.widest);
         const [best, place] = table.view([targets.count, candidates.widest]).topk(k, { sorted: false });
         // An empty place of a short row has value 0 and would point past the row: it is clamped, and unused.
-        const pairS = starts.add(place).clampMax(candidates.count - 1).flatten();
+        const pairS = starts
+          .add(place)
+          .clampMax(candidates.count - 1)
+          .flatten();
         const positiveS = best.gt(0).flatten();
         const anchorS = anchorP.indexSelect(0, pairS);
 
@@ -99,7 +111,7 @@ export class TaskAlignedAssigner {
         const alignmentS = alignmentP.indexSelect(0, finalS).mul_(usedS);
         const overlapS = overlapP.indexSelect(0, finalS).mul_(usedS);
         const maxOf = (valueS: Tensor) =>
-          zeros([targets.count], { device }).scatterReduce_(0, target, valueS, 'amax').indexSelect(0, target);
+          reduceInto(zeros([targets.count], { device }), target, valueS, 'amax').indexSelect(0, target);
         const weight = alignmentS.mul(maxOf(overlapS)).div_(maxOf(alignmentS).add_(this.eps));
         return { anchor: anchorS, target, score: scoreP.indexSelect(0, finalS), used: usedS, weight };
       }),
@@ -110,10 +122,10 @@ export class TaskAlignedAssigner {
   private mostOverlapping(anchorP: Tensor, overlapP: Tensor, anchors: number): Tensor {
     const { device } = overlapP;
     const count = overlapP.numel();
-    const largest = zeros([anchors], { device }).scatterReduce_(0, anchorP, overlapP, 'amax');
+    const largest = reduceInto(zeros([anchors], { device }), anchorP, overlapP, 'amax');
     const isLargest = overlapP.eq(largest.indexSelect(0, anchorP));
-    const index = arange(count, { device }).where(isLargest, tensor(count - 1, { dtype: 'int64', device }));
-    return full([anchors], count - 1, { dtype: 'int64', device }).scatterReduce_(0, anchorP, index, 'amin');
+    const index = arange(count, { device }).where(isLargest, scalarTensor(count - 1, 'int64', device));
+    return reduceInto(full([anchors], count - 1, { dtype: 'int64', device }), anchorP, index, 'amin');
   }
 }
 
@@ -122,7 +134,12 @@ function firstOfEach(anchorS: Tensor, positiveS: Tensor, anchors: number): Tenso
   const { device } = anchorS;
   const count = anchorS.numel();
   const slot = arange(count, { device });
-  const candidate = slot.where(positiveS, tensor(count, { dtype: 'int64', device }));
-  const first = full([anchors], count, { dtype: 'int64', device }).scatterReduce_(0, anchorS, candidate, 'amin');
+  const candidate = slot.where(positiveS, scalarTensor(count, 'int64', device));
+  const first = reduceInto(full([anchors], count, { dtype: 'int64', device }), anchorS, candidate, 'amin');
   return first.indexSelect(0, anchorS).eq(slot);
+}
+
+/** into[index[i]] = the largest or smallest of itself and all value[i]; the order does not matter. */
+function reduceInto(into: Tensor, index: Tensor, value: Tensor, reduce: 'amax' | 'amin'): Tensor {
+  return ops.scatter_reduce_(into, 0, index, value, reduce);
 }

@@ -72,20 +72,10 @@ export function letterbox(image: Size, shape: Size, options: LetterboxOptions = 
     ({ width, height } = shape);
     ratio = [shape.width / image.width, shape.height / image.height];
   }
-  if (center) {
-    padX /= 2;
-    padY /= 2;
-  }
-  // The tenth sends the odd pixel right and down.
-  return {
-    ratio,
-    width,
-    height,
-    left: center ? Math.round(padX - 0.1) : 0,
-    top: center ? Math.round(padY - 0.1) : 0,
-    right: Math.round(padX + 0.1),
-    bottom: Math.round(padY + 0.1),
-  };
+  // An odd pixel of padding goes right and down.
+  const left = center ? Math.floor(padX / 2) : 0;
+  const top = center ? Math.floor(padY / 2) : 0;
+  return { ratio, width, height, left, top, right: padX - left, bottom: padY - top };
 }
 
 /** Where a tile of a mosaic lies: on the 2s x 2s canvas, in its own image, and its image's origin on the canvas. */

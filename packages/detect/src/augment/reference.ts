@@ -82,14 +82,29 @@ export function rgbToHsv(r: number, g: number, b: number): [number, number, numb
   return [h < 0 ? h + 180 : h, s, v];
 }
 
-/** One 8-bit HSV colour in RGB. */
+/** Which of the four levels of `hsvToRgb` red, green and blue take in each sixth of the colour circle. */
+const SEXTANTS = [
+  [0, 3, 1],
+  [2, 0, 1],
+  [1, 0, 3],
+  [1, 2, 0],
+  [3, 1, 0],
+  [0, 1, 2],
+] as const;
+
+/** One 8-bit HSV colour in RGB, in single precision and truncated as OpenCV 5 does. */
 export function hsvToRgb(h: number, s: number, v: number): [number, number, number] {
-  const channel = (offset: number) => {
-    const k = (offset + h / 30) % 6;
-    const fall = Math.max(Math.min(k, 4 - k, 1), 0);
-    return Math.round(v * (1 - (s / 255) * fall));
-  };
-  return [channel(5), channel(3), channel(1)];
+  const { fround } = Math;
+  const position = fround(h * fround(6 / 180));
+  const sextant = Math.trunc(position);
+  const along = fround(position - sextant);
+  const saturation = fround(s * fround(1 / 255));
+  const value = fround(v * fround(1 / 255));
+  const lowered = (part: number) => fround(value * fround(1 - fround(saturation * part)));
+  const levels = [value, lowered(1), lowered(along), lowered(fround(1 - along))] as const;
+  const [r, g, b] = SEXTANTS[sextant % 6]!;
+  const byte = (level: number) => Math.trunc(fround(level * 255));
+  return [byte(levels[r]), byte(levels[g]), byte(levels[b])];
 }
 
 /** HSV jitter of an RGB image through look-up tables, in place. */

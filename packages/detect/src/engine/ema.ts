@@ -1,4 +1,4 @@
-import { keep, noGrad, type nn, ops, type Tensor } from '@mezzo/torch';
+import { keep, type nn, noGrad, ops, type Tensor } from '@mezzo/torch';
 
 export interface EmaOptions {
   /** Decay that the average approaches; default 0.9999. */

@@ -1,6 +1,6 @@
-import { keep, noGrad, scope, stack, type Tensor, tensor, zeros } from '@mezzo/torch';
+import { noGrad, scope, stack, type Tensor, zeros } from '@mezzo/torch';
 import { type Assignment, TaskAlignedAssigner } from '../assign/taskAligned.ts';
-import { type AnchorGrid, AnchorGridCache, levelsOf } from '../models/anchors.ts';
+import { type AnchorGrid, anchorGrid, levelsOf } from '../models/anchors.ts';
 import {
   bbox2dist,
   dist2bbox,
@@ -11,6 +11,7 @@ import {
   sidesOf,
 } from '../models/decode.ts';
 import { withoutAutocast } from '../models/precision.ts';
+import { upload } from '../models/upload.ts';
 import { distributionFocalLoss } from './dfl.ts';
 import { pairwiseIou } from './iou.ts';
 import { pixelTargets } from './targets.ts';
@@ -55,8 +56,6 @@ export class DetectionLoss {
   private readonly nc: number;
   private readonly strides: readonly number[];
   private readonly regMax: number;
-  private readonly grids = new AnchorGridCache();
-  private bins: Tensor | undefined;
 
   constructor(options: DetectionLossOptions) {
     this.nc = options.nc;
@@ -79,8 +78,8 @@ export class DetectionLoss {
         const batch = maps.box[0]!.size(0);
         const net = { batch, classes: this.nc, height: height * stride, width: width * stride };
         const targets = pixelTargets(rows, net);
-        const targetBoxes = tensor(targets.boxes, { device }).view([targets.count, 4]);
-        const grid = this.grids.get(levels, device);
+        const targetBoxes = upload(targets.boxes, [targets.count, 4], { device });
+        const grid = anchorGrid(levels, device);
         const sides = sidesOf(joinLevels(maps.box), this.regMax); // [B, A, 4, R]
         const logits = joinLevels(maps.cls); // [B, A, C]
 
@@ -89,7 +88,9 @@ export class DetectionLoss {
         const cls = classification(logits, assignment);
         const [box, dfl] = this.regression(sides, grid, targetBoxes, assignment);
         const normaliser = assignment?.weight.sum().clampMin(1) ?? 1;
-        const items = stack([box.mul(this.gains.box), cls.mul(this.gains.cls), dfl.mul(this.gains.dfl)]).div(normaliser);
+        const items = stack([box.mul(this.gains.box), cls.mul(this.gains.cls), dfl.mul(this.gains.dfl)]).div(
+          normaliser,
+        );
         return { total: items.sum().mul(batch), items: items.detach(), assignment };
       }),
     );
@@ -98,7 +99,11 @@ export class DetectionLoss {
   /** Predicted corners in pixels [B, A, 4], for the assigner only. */
   private pixelBoxes(sides: Tensor, grid: AnchorGrid): Tensor {
     return noGrad(() =>
-      scope(() => dist2bbox(expectedDistance(sides, this.binsOn(sides.device)), grid.points).mul_(grid.strides)),
+      scope(() =>
+        dist2bbox(expectedDistance(sides, distanceBins(this.regMax, sides.device)), grid.points).mul_(
+          grid.strides,
+        ),
+      ),
     );
   }
 
@@ -113,7 +118,7 @@ export class DetectionLoss {
     if (assignment === null) return [zeros([], { device }), zeros([], { device })];
     return scope(() => {
       const { anchor, target, weight } = assignment;
-      const bins = this.binsOn(device);
+      const bins = distanceBins(this.regMax, device);
       const cell = anchor.remainder(sides.size(1));
       const points = grid.points.indexSelect(0, cell); // [S, 2]
       const wanted = targetBoxes.indexSelect(0, target).div_(grid.strides.indexSelect(0, cell)); // [S, 4]
@@ -122,14 +127,6 @@ export class DetectionLoss {
       const focal = distributionFocalLoss(sidesS, bbox2dist(points, wanted, this.regMax - 1), bins);
       return [overlap.rsub(1).mul(weight).sum(), focal.mul(weight).sum()];
     });
-  }
-
-  private binsOn(device: string): Tensor {
-    if (this.bins === undefined || this.bins.device !== device) {
-      this.bins?.dispose();
-      this.bins = keep(distanceBins(this.regMax, device));
-    }
-    return this.bins;
   }
 }
 

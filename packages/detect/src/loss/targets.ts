@@ -17,7 +17,10 @@ export function pixelTargets(
   const cls = new Int32Array(count);
   const boxes = new Float32Array(4 * count);
   for (let i = 0; i < count; i++) {
-    const [imageIndex, classIndex, cx, cy, w, h] = rows.subarray(COLUMNS * i, COLUMNS * (i + 1)) as unknown as Row;
+    const [imageIndex, classIndex, cx, cy, w, h] = rows.subarray(
+      COLUMNS * i,
+      COLUMNS * (i + 1),
+    ) as unknown as Row;
     if (!isIndex(imageIndex, net.batch) || !isIndex(classIndex, net.classes)) {
       throw new MezzoError(
         'BAD_TARGETS',

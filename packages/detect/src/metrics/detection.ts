@@ -2,7 +2,7 @@ import { type ApCurves, type ApPerClass, apPerClass } from './ap.ts';
 import { ConfusionMatrix } from './confusion.ts';
 import { boxIou, type Detections, type Targets } from './detections.ts';
 import { IOU_THRESHOLDS, truePositives } from './matching.ts';
-import { METRIC_RULES, type MetricRules } from './rules.ts';
+import { fitnessOf, METRIC_RULES, type MetricRules } from './rules.ts';
 
 /** Confidence and overlap at which the confusion matrix is taken. */
 const CONFUSION = { conf: 0.25, iou: 0.45 };
@@ -34,7 +34,7 @@ export interface BoxMetrics {
   readonly maps: readonly number[];
 }
 
-/** Milliseconds per image. */
+/** Mean seconds per image. */
 export interface Speed {
   readonly preprocess: number;
   readonly inference: number;
@@ -86,7 +86,7 @@ export class DetectionResult {
       map,
       maps: names.map((_, id) => apOf.get(id) ?? map),
     };
-    this.fitness = rules.fitness.map50 * this.box.map50 + rules.fitness.map * this.box.map;
+    this.fitness = fitnessOf(this.box.map50, map, rules.fitness);
     this.images = images;
     this.instances = this.perClass.reduce((sum, row) => sum + row.instances, 0);
     this.bestConfidence = ap.bestConfidence;
@@ -115,7 +115,7 @@ export class DetectionMetrics {
   constructor(names: readonly string[], rules: MetricRules = METRIC_RULES['8.4']) {
     this.names = names;
     this.#rules = rules;
-    this.#confusion = new ConfusionMatrix(names.length, { ...CONFUSION, rule: rules.matching });
+    this.#confusion = new ConfusionMatrix(names.length, { ...CONFUSION, rule: rules.match });
   }
 
   /**
@@ -125,7 +125,7 @@ export class DetectionMetrics {
    */
   add(detections: Detections, targets: Targets): void {
     const iou = boxIou(targets.boxes, detections.boxes);
-    this.#tp.push(truePositives(iou, targets.cls, detections.cls, this.#rules.matching));
+    this.#tp.push(truePositives(iou, targets.cls, detections.cls, this.#rules.match));
     this.#conf.push(detections.conf);
     this.#detectionClasses.push(detections.cls);
     this.#targetClasses.push(targets.cls);
@@ -141,7 +141,7 @@ export class DetectionMetrics {
       conf: joined(new Float32Array(detections), this.#conf),
       detectionClasses: joined(new Int32Array(detections), this.#detectionClasses),
       targetClasses: joined(new Int32Array(targets), this.#targetClasses),
-      rule: this.#rules.ap,
+      rule: this.#rules.apEnd,
     });
     const imagesPerClass = new Int32Array(this.names.length);
     for (const classes of this.#targetClasses) for (const cls of new Set(classes)) imagesPerClass[cls]!++;

@@ -1,16 +1,23 @@
 import type { ApRule } from './ap.ts';
 import type { MatchingRule } from './matching.ts';
 
+/** How the best epoch is chosen: by mAP50-95, or by 0.1 mAP50 + 0.9 mAP50-95. */
+export type FitnessRule = 'map' | 'weighted';
+
 /** How a validation turns detections into numbers. */
 export interface MetricRules {
-  readonly matching: MatchingRule;
-  readonly ap: ApRule;
-  /** Fitness, by which the best epoch is chosen, is `map50 * fitness.map50 + map * fitness.map`. */
-  readonly fitness: { readonly map50: number; readonly map: number };
+  readonly match: MatchingRule;
+  readonly apEnd: ApRule;
+  readonly fitness: FitnessRule;
 }
 
-/** The rules of Ultralytics 8.4 (the default) and of the releases before it. */
+/** The rules of Ultralytics 8.4, which are the default, and of the releases before it. */
 export const METRIC_RULES: Record<'8.4' | '8.3', MetricRules> = {
-  '8.4': { matching: 'confidence', ap: 'drop', fitness: { map50: 0, map: 1 } },
-  '8.3': { matching: 'iou', ap: 'slope', fitness: { map50: 0.1, map: 0.9 } },
+  '8.4': { match: 'confidence', apEnd: 'drop', fitness: 'map' },
+  '8.3': { match: 'iou', apEnd: 'slope', fitness: 'weighted' },
 };
+
+/** Higher is better. */
+export function fitnessOf(map50: number, map: number, rule: FitnessRule): number {
+  return rule === 'weighted' ? 0.1 * map50 + 0.9 * map : map;
+}

@@ -1,4 +1,5 @@
-import { keep, type Tensor, tensor } from '@mezzo/torch';
+import type { Tensor } from '@mezzo/torch';
+import { upload } from './upload.ts';
 
 /** One head level: `height` x `width` cells of `stride` pixels. */
 export interface Level {
@@ -40,25 +41,7 @@ export function anchorGrid(levels: readonly Level[], device: string): AnchorGrid
     }
   }
   return {
-    points: tensor(points, { device }).view([count, 2]),
-    strides: tensor(strides, { device }).view([count, 1]),
+    points: upload(points, [count, 2], { device }),
+    strides: upload(strides, [count, 1], { device }),
   };
-}
-
-/** Keeps the grid of the last image size and device: most runs have one. */
-export class AnchorGridCache {
-  private key = '';
-  private grid: AnchorGrid | undefined;
-
-  get(levels: readonly Level[], device: string): AnchorGrid {
-    const key = `${device} ${levels.map(({ height, width, stride }) => `${height}x${width}/${stride}`).join(' ')}`;
-    if (this.grid === undefined || this.key !== key) {
-      this.grid?.points.dispose();
-      this.grid?.strides.dispose();
-      const { points, strides } = anchorGrid(levels, device);
-      this.grid = { points: keep(points), strides: keep(strides) };
-      this.key = key;
-    }
-    return this.grid;
-  }
 }

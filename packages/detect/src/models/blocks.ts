@@ -43,7 +43,11 @@ export class Bottleneck extends nn.Module {
   readonly cv2: Conv;
   private readonly add: boolean;
 
-  constructor(c1: number, c2: number, options: { shortcut?: boolean; kernels?: [number, number]; expansion?: number } = {}) {
+  constructor(
+    c1: number,
+    c2: number,
+    options: { shortcut?: boolean; kernels?: [number, number]; expansion?: number } = {},
+  ) {
     super();
     const { shortcut = true, kernels = [3, 3], expansion = 0.5 } = options;
     const hidden = Math.floor(c2 * expansion);

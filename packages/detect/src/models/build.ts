@@ -1,6 +1,11 @@
 import { nn, scope, type Tensor } from '@mezzo/torch';
 import type { HeadMaps } from './decode.ts';
-import { type LayerDescription, type ModelDescription, type ResolveOptions, resolveModel } from './description.ts';
+import {
+  type LayerDescription,
+  type ModelDescription,
+  type ResolveOptions,
+  resolveModel,
+} from './description.ts';
 import { Detect } from './detect.ts';
 import { ModelError } from './errors.ts';
 import { buildLayer, moduleSpec } from './modules.ts';
@@ -32,7 +37,10 @@ export class DetectionModel extends nn.Module {
     super();
     const names = options.names ?? Array.from({ length: description.nc }, (_, i) => String(i));
     if (names.length !== description.nc) {
-      throw new ModelError('BAD_MODEL', `${names.length} class names for a model of ${description.nc} classes`);
+      throw new ModelError(
+        'BAD_MODEL',
+        `${names.length} class names for a model of ${description.nc} classes`,
+      );
     }
     this.model = new nn.ModuleList(description.layers.map(buildLayer));
     this.description = description;
@@ -58,7 +66,8 @@ export class DetectionModel extends nn.Module {
 
   get head(): Detect {
     const head = this.model.at(-1);
-    if (!(head instanceof Detect)) throw new ModelError('BAD_MODEL', 'the last layer must be a detection head');
+    if (!(head instanceof Detect))
+      throw new ModelError('BAD_MODEL', 'the last layer must be a detection head');
     return head;
   }
 
@@ -100,7 +109,9 @@ export class DetectionModel extends nn.Module {
   clone(): DetectionModel {
     const twin = new DetectionModel(this.description, { names: this.names });
     const weights = this.parameters();
-    const channelsLast = weights.some((weight) => weight.isContiguous('channels_last') && !weight.isContiguous());
+    const channelsLast = weights.some(
+      (weight) => weight.isContiguous('channels_last') && !weight.isContiguous(),
+    );
     twin.to({ device: weights[0]!.device, memoryFormat: channelsLast ? 'channels_last' : undefined });
     scope(() => twin.loadStateDict(this.stateDict()));
     return twin.train(this.training);
@@ -108,7 +119,10 @@ export class DetectionModel extends nn.Module {
 }
 
 /** Builds a detector by name (`yolov8n`) or table, with PyTorch's default initialisation from the current seed. */
-export function buildModel(source: string | object, options: ResolveOptions & BuildOptions = {}): DetectionModel {
+export function buildModel(
+  source: string | object,
+  options: ResolveOptions & BuildOptions = {},
+): DetectionModel {
   const { boxBias, names, ...resolve } = options;
   return new DetectionModel(resolveModel(source, resolve), { boxBias, names });
 }

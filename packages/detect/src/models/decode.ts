@@ -1,4 +1,4 @@
-import { cat, scope, type Tensor, tensor } from '@mezzo/torch';
+import { arange, cat, scope, type Tensor } from '@mezzo/torch';
 import type { AnchorGrid } from './anchors.ts';
 import { withoutAutocast } from './precision.ts';
 
@@ -24,10 +24,7 @@ export function joinLevels(maps: readonly Tensor[]): Tensor {
 
 /** Bin positions 0 … count-1 of the distance distributions. */
 export function distanceBins(count: number, device: string): Tensor {
-  return tensor(
-    Float32Array.from({ length: count }, (_, i) => i),
-    { device },
-  );
+  return arange(count, { dtype: 'float32', device });
 }
 
 /** Splits logits [..., 4R] by side: [..., 4, R]. */

@@ -1,5 +1,5 @@
-import { families } from './families.ts';
 import { ModelError } from './errors.ts';
+import { families } from './families.ts';
 import { type ModuleSpec, moduleSpec, type Parameter } from './modules.ts';
 
 export type LayerArg = number | boolean | string | null | readonly number[];
@@ -106,7 +106,12 @@ export function resolveModel(source: string | object, options: ResolveOptions = 
   const nc = positiveInteger('nc', options.nc ?? table.nc);
   const ch = positiveInteger('ch', options.ch ?? table.ch ?? 3);
   const scale = chooseScale(table, parsed.scale);
-  const resolved: ModelTable = { ...table, nc, ch, ...(scale.letter === undefined ? {} : { scale: scale.letter }) };
+  const resolved: ModelTable = {
+    ...table,
+    nc,
+    ch,
+    ...(scale.letter === undefined ? {} : { scale: scale.letter }),
+  };
   const layers: LayerDescription[] = [];
   for (const row of [...table.backbone, ...table.head]) {
     layers.push(resolveLayer(row, layers, { nc, ch, scale: scale.factors }));
@@ -128,31 +133,44 @@ function publishedTable(name: string): ModelTable {
 function checkedTable(source: object): ModelTable {
   for (const key of Object.keys(source)) {
     if (!TABLE_KEYS.includes(key)) {
-      throw new ModelError('BAD_MODEL', `model table: unknown key '${key}'`, { hint: `keys: ${TABLE_KEYS.join(', ')}` });
+      throw new ModelError('BAD_MODEL', `model table: unknown key '${key}'`, {
+        hint: `keys: ${TABLE_KEYS.join(', ')}`,
+      });
     }
   }
   const { channels, ...rest } = source as ModelTable & { channels?: number };
   for (const part of ['backbone', 'head'] as const) {
-    if (!Array.isArray(rest[part])) throw new ModelError('BAD_MODEL', `model table: '${part}' must be a list of layers`);
+    if (!Array.isArray(rest[part]))
+      throw new ModelError('BAD_MODEL', `model table: '${part}' must be a list of layers`);
   }
   return channels === undefined ? rest : { ...rest, ch: rest.ch ?? channels };
 }
 
 function positiveInteger(key: string, value: unknown): number {
   if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value;
-  throw new ModelError('BAD_MODEL', `model table: '${key}' must be a positive integer, got ${JSON.stringify(value)}`);
+  throw new ModelError(
+    'BAD_MODEL',
+    `model table: '${key}' must be a positive integer, got ${JSON.stringify(value)}`,
+  );
 }
 
-function chooseScale(table: ModelTable, letterOfName: string | undefined): { letter?: string; factors: Scale } {
+function chooseScale(
+  table: ModelTable,
+  letterOfName: string | undefined,
+): { letter?: string; factors: Scale } {
   if (table.scales === undefined) {
     return { factors: [table.depth_multiple ?? 1, table.width_multiple ?? 1, table.max_channels] };
   }
   const letter = table.scale ?? letterOfName ?? Object.keys(table.scales)[0] ?? '';
   const factors = table.scales[letter];
   if (!Array.isArray(factors) || factors.length < 2 || !factors.every(Number.isFinite)) {
-    throw new ModelError('BAD_MODEL', `model table: no scale '${letter}' of the form [depth, width, max channels]`, {
-      hint: `scales: ${Object.keys(table.scales).join(', ')}`,
-    });
+    throw new ModelError(
+      'BAD_MODEL',
+      `model table: no scale '${letter}' of the form [depth, width, max channels]`,
+      {
+        hint: `scales: ${Object.keys(table.scales).join(', ')}`,
+      },
+    );
   }
   return { letter, factors: factors as unknown as Scale };
 }
@@ -166,7 +184,10 @@ interface NetContext {
 function resolveLayer(row: LayerRow, before: readonly LayerDescription[], net: NetContext): LayerDescription {
   const index = before.length;
   if (!Array.isArray(row) || row.length !== 4 || !Array.isArray(row[3])) {
-    throw new ModelError('BAD_MODEL', `layer ${index}: expected [from, repeats, module, [arguments]], got ${JSON.stringify(row)}`);
+    throw new ModelError(
+      'BAD_MODEL',
+      `layer ${index}: expected [from, repeats, module, [arguments]], got ${JSON.stringify(row)}`,
+    );
   }
   const [fromColumn, repeatsColumn, module, argColumn] = row;
   const spec = moduleSpec(module, index);
@@ -194,7 +215,8 @@ function resolveLayer(row: LayerRow, before: readonly LayerDescription[], net: N
 function absoluteIndex(from: unknown, index: number): number {
   const absolute = typeof from === 'number' && from < 0 ? index + from : from;
   const first = index === 0 ? -1 : 0;
-  if (typeof absolute === 'number' && Number.isInteger(absolute) && absolute >= first && absolute < index) return absolute;
+  if (typeof absolute === 'number' && Number.isInteger(absolute) && absolute >= first && absolute < index)
+    return absolute;
   throw new ModelError('BAD_MODEL', `layer ${index}: 'from' ${JSON.stringify(from)} is not an earlier layer`);
 }
 
@@ -207,18 +229,22 @@ function nameArguments(
 ): Record<string, LayerArg> {
   if (given.length > spec.parameters.length) {
     const names = spec.parameters.map((parameter) => parameter.name).join(', ');
-    throw new ModelError('BAD_MODEL', `layer ${at.index} (${at.module}): ${given.length} arguments, takes ${names}`);
+    throw new ModelError(
+      'BAD_MODEL',
+      `layer ${at.index} (${at.module}): ${given.length} arguments, takes ${names}`,
+    );
   }
   const named: Record<string, LayerArg> = {};
   spec.parameters.forEach((parameter, i) => {
     const raw = given[i];
-    const literal = raw === 'nc' ? at.net.nc : typeof raw === 'string' && raw in LITERALS ? LITERALS[raw]! : raw;
+    const literal =
+      raw === 'nc' ? at.net.nc : typeof raw === 'string' && raw in LITERALS ? LITERALS[raw]! : raw;
     const value = literal === undefined ? parameter.default : literal;
     if (value === undefined || !accepts(parameter, value)) {
       const got = value === undefined ? 'nothing' : JSON.stringify(value);
       throw new ModelError(
         'BAD_MODEL',
-        `layer ${at.index} (${at.module}): argument '${parameter.name}' must be ${parameter.type}, got ${got}`,
+        `layer ${at.index} (${at.module}): argument '${parameter.name}' must be ${KINDS[parameter.type][0]}, got ${got}`,
       );
     }
     named[parameter.name] = parameter.type === 'channels' ? scaleWidth(value as number, at.net.scale) : value;
@@ -227,16 +253,17 @@ function nameArguments(
 }
 
 const isCount = (value: LayerArg): boolean => Number.isInteger(value) && (value as number) > 0;
-const ACCEPTS: Readonly<Record<Parameter['type'], (value: LayerArg) => boolean>> = {
-  channels: isCount,
-  integer: isCount,
-  number: (value) => typeof value === 'number',
-  boolean: (value) => typeof value === 'boolean',
-  string: (value) => typeof value === 'string',
+const KINDS: Readonly<
+  Record<Parameter['type'], readonly [what: string, accepts: (value: LayerArg) => boolean]>
+> = {
+  channels: ['a positive integer', isCount],
+  integer: ['a positive integer', isCount],
+  boolean: ['true or false', (value) => typeof value === 'boolean'],
+  string: ['a string', (value) => typeof value === 'string'],
 };
 
 function accepts(parameter: Parameter, value: LayerArg): boolean {
-  return value === null ? parameter.default === null : ACCEPTS[parameter.type](value);
+  return value === null ? parameter.default === null : KINDS[parameter.type][1](value);
 }
 
 function scaleDepth(repeats: number, depth: number): number {

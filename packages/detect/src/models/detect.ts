@@ -1,5 +1,5 @@
 import { nn, noGrad, scope, type Tensor } from '@mezzo/torch';
-import { AnchorGridCache, levelsOf } from './anchors.ts';
+import { anchorGrid, levelsOf } from './anchors.ts';
 import { Conv } from './blocks.ts';
 import { decodeMaps, distanceBins, type HeadMaps } from './decode.ts';
 
@@ -33,7 +33,6 @@ export class Detect extends nn.Module {
   readonly dfl: DFL;
   readonly nc: number;
   readonly strides: readonly number[];
-  private readonly grids = new AnchorGridCache();
 
   constructor(nc: number, inChannels: readonly number[], strides: readonly number[]) {
     super();
@@ -60,7 +59,7 @@ export class Detect extends nn.Module {
   /** Predictions [B, 4 + C, A] of raw maps: centre and size in pixels, probabilities; always fp32. */
   decode(maps: HeadMaps): Tensor {
     return scope(() => {
-      const grid = this.grids.get(levelsOf(maps.box, this.strides), maps.box[0]!.device);
+      const grid = anchorGrid(levelsOf(maps.box, this.strides), maps.box[0]!.device);
       return decodeMaps(maps, grid, this.dfl.bins);
     });
   }

@@ -1,4 +1,4 @@
-import { type ErrorDetails, MezzoError } from '@mezzo/torch';
+import { type ErrorDetails, MezzoError } from '@mezzo/libtorch/errors';
 
 /** A model that cannot be resolved, built or loaded: `UNKNOWN_MODEL`, `BAD_MODEL`. */
 export class ModelError extends MezzoError {

@@ -8,7 +8,7 @@ import { ModelError } from './errors.ts';
 export interface Parameter {
   readonly name: string;
   /** `channels` are scaled by the width multiple. */
-  readonly type: 'channels' | 'integer' | 'number' | 'boolean' | 'string';
+  readonly type: 'channels' | 'integer' | 'boolean' | 'string';
   readonly default?: LayerArg;
 }
 
@@ -70,7 +70,10 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
     strideFactor: (args) => 1 / (args.scale as number),
     build: ({ index, args }) => {
       if (args.size !== null || args.mode !== 'nearest') {
-        throw new ModelError('BAD_MODEL', `layer ${index} (nn.Upsample): only [None, scale, "nearest"] is supported`);
+        throw new ModelError(
+          'BAD_MODEL',
+          `layer ${index} (nn.Upsample): only [None, scale, "nearest"] is supported`,
+        );
       }
       return new Upsample(args.scale as number);
     },
@@ -80,7 +83,8 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
     parameters: [integer('dimension', 1)],
     outChannels: (inChannels) => inChannels.reduce((sum, c) => sum + c, 0),
     build: ({ index, args }) => {
-      if (args.dimension !== 1) throw new ModelError('BAD_MODEL', `layer ${index} (Concat): only channels (1) can be joined`);
+      if (args.dimension !== 1)
+        throw new ModelError('BAD_MODEL', `layer ${index} (Concat): only channels (1) can be joined`);
       return new Concat();
     },
   },

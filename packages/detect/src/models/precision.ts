@@ -1,4 +1,4 @@
-import { autocast, isAutocastEnabled } from '@mezzo/torch';
+import { amp, autocast } from '@mezzo/torch';
 
 /**
  * Runs `fn` with autocast off: inputs keep their dtype. An fp32 island is this plus a cast of what comes in;
@@ -7,5 +7,5 @@ import { autocast, isAutocastEnabled } from '@mezzo/torch';
  */
 export function withoutAutocast<T>(device: string, fn: () => T): T {
   const type = device.startsWith('cuda') ? 'cuda' : 'cpu';
-  return isAutocastEnabled(type) ? autocast({ device: type, enabled: false }, fn) : fn();
+  return amp.isAutocastEnabled(type) ? autocast({ device: type, enabled: false }, fn) : fn();
 }

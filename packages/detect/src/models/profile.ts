@@ -28,13 +28,17 @@ export interface ModelProfile {
 
 /** Counts parameters and convolution work of every layer for one image of `imgsz` x `imgsz` pixels. */
 export function profileModel(model: DetectionModel, imgsz = 640): ModelProfile {
-  const layers = model.description.layers.map((layer) => profileLayer(layer, model.model.at(layer.index), imgsz));
+  const layers = model.description.layers.map((layer) =>
+    profileLayer(layer, model.model.at(layer.index), imgsz),
+  );
   const parameters = [...model.parameters()];
   return {
     name: model.description.name,
     layers,
     params: sum(parameters.map((parameter) => parameter.numel())),
-    gradients: sum(parameters.filter((parameter) => parameter.requiresGrad).map((parameter) => parameter.numel())),
+    gradients: sum(
+      parameters.filter((parameter) => parameter.requiresGrad).map((parameter) => parameter.numel()),
+    ),
     gflops: sum(layers.map((layer) => layer.gflops)),
   };
 }
@@ -43,11 +47,25 @@ function profileLayer(layer: LayerDescription, module: nn.Module, imgsz: number)
   // Every convolution of a layer writes maps of the layer's own stride, but the head's branches have one each.
   const macs =
     module instanceof Detect
-      ? sum(module.strides.map((stride, level) => convolutionMacs([module.cv2.at(level), module.cv3.at(level)], imgsz / stride)))
+      ? sum(
+          module.strides.map((stride, level) =>
+            convolutionMacs([module.cv2.at(level), module.cv3.at(level)], imgsz / stride),
+          ),
+        )
       : convolutionMacs([module], imgsz / layer.stride);
   const { index, from, repeats, args, outChannels, stride } = layer;
   const params = sum([...module.parameters()].map((parameter) => parameter.numel()));
-  return { index, from, module: layer.module, repeats, args, outChannels, stride, params, gflops: (2 * macs) / 1e9 };
+  return {
+    index,
+    from,
+    module: layer.module,
+    repeats,
+    args,
+    outChannels,
+    stride,
+    params,
+    gflops: (2 * macs) / 1e9,
+  };
 }
 
 /** A convolution multiplies its whole weight once per output cell. */

@@ -42,7 +42,12 @@ export function transferWeights(
         const given = source?.shape ?? null;
         if (source !== undefined && sameShape(shape, given!)) {
           target.copy_(source);
-        } else if (source !== undefined && options.overlapFirstConv && key === FIRST_CONV && overlaps(shape, given!)) {
+        } else if (
+          source !== undefined &&
+          options.overlapFirstConv &&
+          key === FIRST_CONV &&
+          overlaps(shape, given!)
+        ) {
           const channels = Math.min(shape[1]!, given![1]!);
           target.narrow(1, 0, channels).copy_(source.narrow(1, 0, channels));
         } else {

@@ -26,14 +26,10 @@ export function bindArguments(
   if (positional.length > signature.positional) {
     return `takes at most ${count(signature.positional, 'positional argument')}, got ${positional.length}`;
   }
-  const bound = new Array<unknown>(parameters.length).fill(undefined);
-  for (let i = 0; i < positional.length; i++) bound[i] = positional[i];
-  for (const name of Object.keys(keywords)) {
-    const i = signature.byName.get(name);
-    if (i === undefined) return `unknown argument '${name}'`;
-    if (keywords[name] === undefined) continue;
-    if (bound[i] !== undefined) return `argument '${name}' is given twice`;
-    bound[i] = keywords[name];
+  const bound = positional.slice();
+  if (keywords !== NO_KEYWORDS) {
+    const problem = bindKeywords(signature, bound, keywords);
+    if (problem !== undefined) return problem;
   }
   for (let i = 0; i < parameters.length; i++) {
     const { info, type } = parameters[i]!;
@@ -45,6 +41,18 @@ export function bindArguments(
     }
   }
   return bound;
+}
+
+function bindKeywords(signature: Signature, bound: unknown[], keywords: Keywords): string | undefined {
+  for (const name of Object.keys(keywords)) {
+    if (keywords[name] === undefined) continue;
+    const i = signature.byName.get(name);
+    if (i === undefined) return `unknown argument '${name}'`;
+    if (bound[i] !== undefined) return `argument '${name}' is given twice`;
+    while (bound.length < i) bound.push(undefined);
+    bound[i] = keywords[name];
+  }
+  return undefined;
 }
 
 const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;

@@ -120,23 +120,30 @@ function signaturesOf(name: string, overload: string | undefined): Signature[] {
 
 /** Calls the native side with arguments in schema order (undefined = default). */
 function invoke(signature: Signature, args: readonly unknown[]): unknown {
-  const [mask, values] = marshal(signature, args);
-  return results(signature, native().call(signature.op.id, mask, ...values), args);
+  return results(signature, native().call(signature.op.id, maskOf(signature, args), ...marshal(signature, args)), args);
 }
 
-/** Tensors and generators become handles; bit i of the mask says so for argument i. */
-export function marshal(signature: Signature, args: readonly unknown[]): [mask: number, values: unknown[]] {
+/** Bit i says that argument i is a tensor, a list of tensors or a generator. */
+export function maskOf(signature: Signature, args: readonly unknown[]): number {
   let mask = 0;
-  const values = args.map((value, i) => {
-    if (typeof value !== 'object' || value === null) return value;
+  for (let i = 0; i < args.length; i++) {
+    const value = args[i];
+    if (typeof value === 'object' && value !== null && signature.parameters[i]!.type.isHandle) mask += 2 ** i;
+  }
+  return mask;
+}
+
+/** Tensors and generators become handles, lists of tensors arrays of handles. */
+export function marshal(signature: Signature, args: readonly unknown[]): unknown[] {
+  const values = args.slice();
+  for (let i = 0; i < args.length; i++) {
+    const value = args[i];
+    if (typeof value !== 'object' || value === null) continue;
     const { type } = signature.parameters[i]!;
-    if (type.base === 'Tensor' || type.base === 'Generator') {
-      mask += 2 ** i;
-      return type.list ? handlesOf(value as TensorHandle[]) : handleOf(value);
-    }
-    return ArrayBuffer.isView(value) ? Array.from(value as Float64Array) : value;
-  });
-  return [mask, values];
+    if (type.isHandle) values[i] = type.list ? handlesOf(value as TensorHandle[]) : handleOf(value);
+    else if (ArrayBuffer.isView(value)) values[i] = Array.from(value as Float64Array);
+  }
+  return values;
 }
 
 const handleOf = (value: object) =>

@@ -19,22 +19,12 @@ export interface ArgType {
   readonly length: number;
   readonly optional: boolean;
   readonly optionalElements: boolean;
-}
-
-export function parseType(text: string): ArgType {
-  const match = /^([\w.]+)(\?)?(\[(\d*)\])?(\?)?$/.exec(text);
-  if (match === null) {
-    return { text, base: text, list: false, length: 0, optional: text.endsWith('?'), optionalElements: false };
-  }
-  const list = match[3] !== undefined;
-  return {
-    text,
-    base: match[1]!,
-    list,
-    length: Number(match[4] ?? 0),
-    optional: list ? match[5] !== undefined : match[2] !== undefined,
-    optionalElements: list && match[2] !== undefined,
-  };
+  /** It crosses to the native side as a handle, or an array of handles. */
+  readonly isHandle: boolean;
+  /** Which JavaScript values are one element of it. */
+  readonly accepts: Predicate;
+  /** Among overloads that accept the same value the lowest rank wins: the most specific type. */
+  readonly rank: number;
 }
 
 type Predicate = (value: unknown) => boolean;
@@ -47,7 +37,6 @@ const isBoolean: Predicate = (value) => typeof value === 'boolean';
 
 interface BaseType {
   readonly accepts: Predicate;
-  /** Among overloads that accept the same value the lowest rank wins: the most specific type. */
   readonly rank: number;
 }
 
@@ -72,14 +61,37 @@ const BASE_TYPES: Record<string, BaseType> = {
 
 const UNSUPPORTED: BaseType = { accepts: () => false, rank: 10 };
 
+export function parseType(text: string): ArgType {
+  const match = /^(\w+)(\?)?(\[(\d*)\])?(\?)?$/.exec(text);
+  const base = match?.[1] ?? text;
+  const list = match?.[3] !== undefined;
+  const optional = (list ? match?.[5] : match?.[2]) !== undefined;
+  const { accepts, rank } = BASE_TYPES[base] ?? UNSUPPORTED;
+  return {
+    text,
+    base,
+    list,
+    length: Number(match?.[4] ?? 0),
+    optional,
+    optionalElements: list && match?.[2] !== undefined,
+    isHandle: base === 'Tensor' || base === 'Generator',
+    accepts,
+    // A single value is more specific than a list of its type; optional is the least specific.
+    rank: rank * 4 + Number(list) * 2 + Number(optional),
+  };
+}
+
 /** Does a JavaScript value (never undefined) fit the schema type? A lone value fits a list of fixed length. */
 export function accepts(type: ArgType, value: unknown): boolean {
-  const base = BASE_TYPES[type.base] ?? UNSUPPORTED;
   if (value === null) return type.optional;
-  if (!type.list) return base.accepts(value);
-  if (ArrayBuffer.isView(value)) return type.base !== 'Tensor' && base.accepts(0);
-  if (!Array.isArray(value)) return type.length > 0 && base.accepts(value);
-  return value.every((element) => (element === null ? type.optionalElements : base.accepts(element)));
+  const fits = type.accepts;
+  if (!type.list) return fits(value);
+  if (ArrayBuffer.isView(value)) return type.base !== 'Tensor' && fits(0);
+  if (!Array.isArray(value)) return type.length > 0 && fits(value);
+  for (const element of value) {
+    if (element === null ? !type.optionalElements : !fits(element)) return false;
+  }
+  return true;
 }
 
 export interface Parameter {
@@ -123,15 +135,11 @@ export function compareSignatures(a: Signature, b: Signature): number {
   if (group(a) !== group(b)) return group(a) - group(b);
   const shared = Math.min(a.positional, b.positional);
   for (let i = 0; i < shared; i++) {
-    const difference = rank(a.parameters[i]!.type) - rank(b.parameters[i]!.type);
+    const difference = a.parameters[i]!.type.rank - b.parameters[i]!.type.rank;
     if (difference !== 0) return difference;
   }
   return a.positional - b.positional || a.parameters.length - b.parameters.length || (a.label < b.label ? -1 : 1);
 }
-
-/** A single value is more specific than a list of its type; optional is the least specific. */
-const rank = (type: ArgType) =>
-  (BASE_TYPES[type.base] ?? UNSUPPORTED).rank * 4 + Number(type.list) * 2 + Number(type.optional);
 
 /** What an error calls a value: 'string', 'number[]', 'Tensor'. */
 export function describe(value: unknown): string {

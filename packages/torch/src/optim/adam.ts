@@ -87,6 +87,12 @@ export class Adam extends Optimizer<AdamGroup, AdamState> {
   }
 
   protected override update(group: AdamGroup, batch: Batch): void {
+    if (batch.sparse) {
+      throw new OptimizerError(
+        'RUNTIME',
+        'Adam does not support sparse gradients, please consider SparseAdam instead',
+      );
+    }
     const states = batch.params.map((param) => this.stateOf(param, group.amsgrad));
     const lists: AdamLists = {
       params: batch.params,
@@ -123,6 +129,7 @@ export class Adam extends Optimizer<AdamGroup, AdamState> {
 
   private applyFused(group: AdamGroup, lists: AdamLists): void {
     const { params, grads, expAvgs, expAvgSqs, maxExpAvgSqs, steps } = lists;
+    const amp = this.ampArguments(params[0]!.device);
     foreachAddScalar_(steps, 1);
     const fused_ = group.decoupledWeightDecay ? fusedAdamW_ : fusedAdam_;
     fused_(params, grads, expAvgs, expAvgSqs, maxExpAvgSqs, steps, {
@@ -133,12 +140,10 @@ export class Adam extends Optimizer<AdamGroup, AdamState> {
       eps: group.eps,
       amsgrad: group.amsgrad,
       maximize: group.maximize,
-      grad_scale: this.gradScale,
-      found_inf: this.foundInf,
+      ...amp,
     });
     // The kernel changed nothing on an overflow, so this step does not count.
-    const { foundInf } = this;
-    if (foundInf !== undefined) foreachSub_(steps, new Array<Tensor>(steps.length).fill(foundInf));
+    if (amp.found_inf !== undefined) foreachSub_(steps, new Array<Tensor>(steps.length).fill(amp.found_inf));
   }
 
   private applyForeach(group: AdamGroup, lists: AdamLists): void {

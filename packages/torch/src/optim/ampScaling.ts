@@ -14,6 +14,9 @@ interface AmpScaled {
 export function overflowOfForeach({ gradScale, foundInf }: AmpScaled, grads: readonly Tensor[]): boolean {
   // HOST SYNC: rare, only a fused optimizer under a scaler with unequal strides comes here.
   if (foundInf !== undefined && foundInf.item() !== 0) return true;
-  if (gradScale !== undefined) foreachDiv_(grads, new Array<Tensor>(grads.length).fill(gradScale));
+  if (gradScale !== undefined) {
+    const here = gradScale.to(grads[0]!.device);
+    foreachDiv_(grads, new Array<Tensor>(grads.length).fill(here));
+  }
   return false;
 }

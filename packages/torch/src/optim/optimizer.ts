@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
 import { OptimizerError } from './errors.ts';
 import { foreachZero_ } from './foreach.ts';
+import { isSparse } from './sparse.ts';
 import { loadedState, type OptimizerState, savedState } from './state.ts';
 
 /** Parameters that share their options. Options may be changed between steps, as schedulers do. */
@@ -40,7 +41,7 @@ export type ParamState = Partial<Record<string, Tensor>>;
 
 /** Parameters of one group, device and dtype with their gradients: what one kernel call takes. */
 export interface Batch {
-  readonly device: string;
+  readonly sparse: boolean;
   readonly params: Tensor[];
   readonly grads: Tensor[];
 }
@@ -74,7 +75,7 @@ export abstract class Optimizer<G extends ParamGroup = ParamGroup, S extends Par
     }
     const list = [...params] as Tensor[] | GroupInput<G>[];
     if (list.length === 0) throw new OptimizerError('VALUE', 'optimizer got an empty parameter list');
-    const groups = isGroup(list[0]) ? (list as GroupInput<G>[]) : [{ params: list } as GroupInput<G>];
+    const groups = isGroup(list[0]) ? (list as GroupInput<G>[]) : [{ params: list } as unknown as GroupInput<G>];
     for (const group of groups) this.addParamGroup(group);
   }
 
@@ -83,6 +84,11 @@ export abstract class Optimizer<G extends ParamGroup = ParamGroup, S extends Par
 
   /** @throws OptimizerError VALUE when an option of the group is out of range */
   protected abstract validate(group: G): void;
+
+  /** What a GradScaler attached, as arguments of a fused kernel on that device. */
+  protected ampArguments(device: string): { grad_scale: Tensor | undefined; found_inf: Tensor | undefined } {
+    return { grad_scale: this.gradScale?.to(device), found_inf: this.foundInf?.to(device) };
+  }
 
   /** True when `step` applies `gradScale` and `foundInf` itself, so that a GradScaler need not read them. */
   get stepSupportsAmpScaling(): boolean {
@@ -180,11 +186,11 @@ function batches(params: readonly Tensor[]): Iterable<Batch> {
   params.forEach((param, i) => {
     const grad = grads[i]!;
     if (grad === null) return;
-    const { device } = param;
-    const key = `${device} ${param.dtype} ${grad.dtype}`;
+    const sparse = isSparse(grad);
+    const key = `${param.device} ${param.dtype} ${grad.dtype} ${sparse}`;
     let batch = found.get(key);
     if (batch === undefined) {
-      batch = { device, params: [], grads: [] };
+      batch = { sparse, params: [], grads: [] };
       found.set(key, batch);
     }
     batch.params.push(param);

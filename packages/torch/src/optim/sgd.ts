@@ -7,6 +7,7 @@ import { OptimizerError } from './errors.ts';
 import { foreachAdd, foreachAdd_, foreachCopy_, foreachMulScalar_, foreachNeg } from './foreach.ts';
 import { fusedAllowed, splitByLayout } from './kernelChoice.ts';
 import { type Batch, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
+import { toDense } from './sparse.ts';
 
 export interface SGDGroup extends ParamGroup {
   momentum: number;
@@ -83,8 +84,9 @@ export class SGD extends Optimizer<SGDGroup, SGDState> {
   }
 
   protected override update(group: SGDGroup, batch: Batch): void {
+    const grads = batch.sparse ? batch.grads.map(toDense) : batch.grads;
     if (group.momentum === 0) {
-      this.apply(group, batch, { params: batch.params, grads: batch.grads, buffers: [] }, false);
+      this.apply(group, { params: batch.params, grads, buffers: [] }, false);
       return;
     }
     // A parameter may get its first gradient late, and the kernel has one first-step flag for its whole list.
@@ -94,11 +96,11 @@ export class SGD extends Optimizer<SGDGroup, SGDState> {
       const known = this.state.get(param)?.momentumBuffer;
       const lists = known === undefined ? fresh : seen;
       lists.params.push(param);
-      lists.grads.push(batch.grads[i]!);
+      lists.grads.push(grads[i]!);
       lists.buffers.push(known ?? this.newBuffer(param));
     });
-    if (seen.params.length > 0) this.apply(group, batch, seen, false);
-    if (fresh.params.length > 0) this.apply(group, batch, fresh, true);
+    if (seen.params.length > 0) this.apply(group, seen, false);
+    if (fresh.params.length > 0) this.apply(group, fresh, true);
   }
 
   private newBuffer(param: Tensor): Tensor {
@@ -107,12 +109,12 @@ export class SGD extends Optimizer<SGDGroup, SGDState> {
     return momentumBuffer;
   }
 
-  private apply(group: SGDGroup, batch: Batch, lists: Lists, firstStep: boolean): void {
-    if (!fusedAllowed(FUSED, group, batch.params[0]!)) {
+  private apply(group: SGDGroup, lists: Lists, firstStep: boolean): void {
+    const { params, grads, buffers } = lists;
+    if (!fusedAllowed(FUSED, group, params[0]!)) {
       this.applyForeach(group, lists, firstStep);
       return;
     }
-    const { params, grads, buffers } = lists;
     const split = splitByLayout(buffers.length === 0 ? [params, grads] : [params, grads, buffers]);
     if (split.fused.length > 0) this.applyFused(group, at(lists, split.fused), firstStep);
     if (split.foreach.length > 0) this.applyForeach(group, at(lists, split.foreach), firstStep);
@@ -127,8 +129,7 @@ export class SGD extends Optimizer<SGDGroup, SGDState> {
       nesterov: group.nesterov,
       maximize: group.maximize,
       is_first_step: firstStep,
-      grad_scale: this.gradScale,
-      found_inf: this.foundInf,
+      ...this.ampArguments(params[0]!.device),
     });
   }
 

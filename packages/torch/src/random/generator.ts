@@ -31,7 +31,7 @@ export class Generator {
   /** Restarts the stream from a seed of the system's entropy, and returns that seed. */
   seed(): bigint {
     const seed = getRandomValues(new BigUint64Array(1))[0]!;
-    native().generatorSeed(this.generatorHandle, seed);
+    this.manualSeed(seed);
     return seed;
   }
 
@@ -61,7 +61,7 @@ export class Generator {
   }
 }
 
-/** The unsigned 64-bit seed LibTorch takes. @throws TorchError VALUE when it is not an integer in range */
+/** The 64 bits of a seed, as the signed number that crosses to LibTorch. @throws TorchError VALUE when it is not an integer in range */
 export function seed64(seed: number | bigint): bigint {
   if (typeof seed === 'number' && !Number.isInteger(seed)) {
     throw new TorchError('VALUE', `manualSeed: the seed must be an integer, got ${seed}`);
@@ -70,7 +70,7 @@ export function seed64(seed: number | bigint): bigint {
   if (value < -(2n ** 63n) || value >= 2n ** 64n) {
     throw new TorchError('VALUE', `manualSeed: the seed must be in [-2^63, 2^64), got ${value}`);
   }
-  return BigInt.asUintN(64, value);
+  return BigInt.asIntN(64, value);
 }
 
 /** The state of every generator kind begins with its 64-bit seed. */

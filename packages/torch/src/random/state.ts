@@ -1,7 +1,19 @@
-import { native } from '@mezzo/libtorch';
+import { type Handle, native } from '@mezzo/libtorch';
 import { refuseAsync, refusePromise } from '../autograd/synchronous.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { seed64, seedOfState, stateBytes } from './generator.ts';
+
+/** The native table holds a default generator as long as the process lives: one slot per device. */
+const defaults = new Map<string, Handle>();
+
+function defaultGenerator(device: string): Handle {
+  let generator = defaults.get(device);
+  if (generator === undefined) {
+    generator = native().defaultGenerator(device);
+    defaults.set(device, generator);
+  }
+  return generator;
+}
 
 /** Seeds the default generators of the CPU and of every CUDA device (torch.manual_seed). */
 export function manualSeed(seed: number | bigint): void {
@@ -13,14 +25,12 @@ export const initialSeed = (device = 'cpu'): bigint => seedOfState(getRngState(d
 
 /** A copy of the state of the device's default generator (torch.get_rng_state), as bytes. */
 export function getRngState(device = 'cpu'): Uint8Array {
-  const torch = native();
-  return torch.generatorState(torch.defaultGenerator(device));
+  return native().generatorState(defaultGenerator(device));
 }
 
 /** Puts back what `getRngState` gave; a uint8 tensor of PyTorch works too. */
 export function setRngState(state: Uint8Array | Tensor, device = 'cpu'): void {
-  const torch = native();
-  torch.setGeneratorState(torch.defaultGenerator(device), stateBytes(state));
+  native().setGeneratorState(defaultGenerator(device), stateBytes(state));
 }
 
 /**

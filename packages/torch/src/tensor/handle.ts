@@ -65,6 +65,11 @@ export abstract class TensorHandle {
     return native().isContiguous(this.handle, memoryFormat);
   }
 
+  /** True when it lies in page-locked host memory. */
+  isPinned(): boolean {
+    return native().isPinned(this.handle);
+  }
+
   /** Counts in-place changes; autograd compares it with the count at the time it saved the tensor. */
   get version(): number {
     return native().version(this.handle);

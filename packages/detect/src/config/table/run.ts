@@ -8,6 +8,7 @@ export const runOptions = {
     commands: ALL,
     help: 'the network: a name (yolov8n, yolov8s, …: from scratch), a .yaml description, or .safetensors weights',
     aliases: ['weights'],
+    defaults: { train: 'yolov8n' },
   },
   data: {
     type: 'path',

@@ -1,0 +1,91 @@
+import type { Command } from './command.ts';
+
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** Every command, in the order of `mezzo --help`. A command's module is loaded when it runs. */
+export const CATALOGUE: readonly Entry[] = [
+  {
+    name: 'train',
+    summary: 'train a detector on a data.yaml, in mixed precision',
+    load: async () => (await import('./commands/train.ts')).train,
+  },
+  {
+    name: 'val',
+    summary: 'measure mAP50, mAP50-95, precision and recall of weights',
+    load: async () => (await import('./commands/val.ts')).val,
+  },
+  {
+    name: 'predict',
+    summary: 'find objects in pictures; write pictures, txt or JSON',
+    load: async () => (await import('./commands/predict.ts')).predict,
+  },
+  {
+    name: 'data',
+    summary: 'generate a labelled data set',
+    load: async () => (await import('./commands/data.ts')).data,
+  },
+  {
+    name: 'demo',
+    summary: 'train on generated pictures in fp32 and with AMP, and compare',
+    load: async () => (await import('./commands/demo.ts')).demo,
+  },
+  {
+    name: 'doctor',
+    summary: 'show what was found on this machine, what will be used, what is wrong',
+    load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  {
+    name: 'setup',
+    summary: 'install LibTorch and build the addon',
+    load: async () => (await import('./commands/setup.ts')).setup,
+  },
+  {
+    name: 'test',
+    summary: "run the project's tests",
+    load: async () => (await import('./commands/test.ts')).test,
+  },
+  {
+    name: 'bench',
+    summary: "run the project's benchmarks",
+    load: async () => (await import('./commands/bench.ts')).bench,
+  },
+  {
+    name: 'help',
+    summary: 'this page, or the page of a command',
+    load: async () => (await import('./commands/help.ts')).help,
+  },
+  {
+    name: 'version',
+    summary: 'print the version',
+    load: async () => (await import('./commands/version.ts')).version,
+  },
+];
+
+/** Words that other programs know and Mezzo answers with a sentence. */
+export const ABSENT: Readonly<Record<string, string>> = {
+  'train-dual': 'Training on pairs of RGB and infrared pictures is not there yet.',
+  'val-dual': 'Validation on pairs of RGB and infrared pictures is not there yet.',
+  'infer-dual': 'Prediction on pairs of RGB and infrared pictures is not there yet.',
+  export: 'Export is not there yet; weights are written as safetensors.',
+  convert: 'Conversion of data sets and weights is not there yet.',
+  check: 'The preflight of mixed precision is not there yet.',
+  explain: 'The explanation of mixed precision is not there yet.',
+  example: 'The example programs are not there yet.',
+  ui: 'The live page is not there yet.',
+  track: 'Mezzo has no tracker.',
+  tune: 'Mezzo does not search for hyperparameters.',
+  benchmark: 'Mezzo does not compare export formats; its own benchmarks are: mezzo bench',
+  settings: 'Mezzo keeps no settings; every option is given to a command or in cfg=FILE.',
+  cfg: 'The defaults are in: mezzo train --help',
+  'copy-cfg': 'Every run writes the file that cfg= reads: args.yaml in its folder.',
+  solutions: 'Mezzo detects objects; it has no applications built on that.',
+  checks: 'What was found on this machine is shown by: mezzo doctor',
+  segment: 'Mezzo trains detectors; segmentation is another task.',
+  classify: 'Mezzo trains detectors; classification is another task.',
+  pose: 'Mezzo trains detectors; pose estimation is another task.',
+  obb: 'Mezzo trains detectors; oriented boxes are another task.',
+};

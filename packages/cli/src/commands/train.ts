@@ -1,0 +1,62 @@
+import type { TrainEvent } from '@mezzo/detect';
+import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings, type TrainSettings } from '@mezzo/detect/config';
+import { MezzoError } from '@mezzo/libtorch/errors';
+import type { Command } from '../command.ts';
+import { UsageError } from '../failure.ts';
+import { interruptible } from '../interruption.ts';
+import { prepareLibTorch } from '../libtorch-setup.ts';
+import { TrainingView } from '../training-view.ts';
+import { TrainingLines } from '../training-lines.ts';
+
+export const train: Command = {
+  name: 'train',
+  usage: ['mezzo train data=DATA.yaml [model=yolov8n] [option=value …]', 'mezzo train resume=true'],
+  about:
+    'Trains a detector. Names, defaults and meanings of the options are those of Ultralytics. The run goes to ' +
+    'runs/detect/train (train2, …): weights, results.csv, curves and pictures. Ctrl-C saves and says how to go on. ' +
+    'Exit code 0 done, 1 failed, 2 wrong usage or bad input, 130 interrupted.',
+  examples: [
+    ['mezzo train model=yolov8n data=data.yaml epochs=100 imgsz=640', 'from scratch, in mixed precision'],
+    ['mezzo train data=data.yaml model=best.safetensors lr0=0.001', 'from own weights'],
+    ['mezzo train data=data.yaml amp=fp16 --json', 'fp16 with the loss scaler; events as JSON lines'],
+    ['mezzo train resume=true', 'continue the newest run'],
+    ['mezzo train cfg=runs/detect/train/args.yaml epochs=50', 'as an earlier run, with a change'],
+  ],
+  options: COMMAND_LINE_OPTIONS,
+  detector: 'train',
+  operands: false,
+  run: async (call) => {
+    const options = await joinLayers('train', call.assignments);
+    const settings = resolveSettings('train', options);
+    requireData(settings);
+    await prepareLibTorch(call.terminal);
+    const { YOLO } = await import('@mezzo/detect');
+    const view = call.json ? new TrainingLines(call.terminal) : new TrainingView(call.terminal, settings.verbose);
+    const onEvent = (event: TrainEvent) => view.show(event);
+    try {
+      await interruptible(call.terminal, async (signal) => {
+        const model = await YOLO.load(settings.model);
+        await model.train({ ...options, signal, onEvent });
+      });
+    } catch (error) {
+      throw withWayOn(error, view.start?.saveDir);
+    }
+    return 0;
+  },
+};
+
+function requireData({ data, resume }: TrainSettings): void {
+  if (data !== null || resume !== false) return;
+  throw new UsageError(
+    'USAGE',
+    'data= is missing: the data.yaml that names the images and classes',
+    'no data at hand? mezzo data shapes --out shapes, then data=shapes/data.yaml',
+  );
+}
+
+/** An interruption says how to continue. */
+function withWayOn(error: unknown, saveDir: string | undefined): unknown {
+  if (!(error instanceof MezzoError) || error.code !== 'INTERRUPTED' || saveDir === undefined) return error;
+  const hint = `continue with: mezzo train resume=${saveDir}/weights/last.safetensors`;
+  return new MezzoError('INTERRUPTED', error.message, { hint, cause: error });
+}

@@ -1,0 +1,49 @@
+import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings } from '@mezzo/detect/config';
+import type { Command } from '../command.ts';
+import { UsageError } from '../failure.ts';
+import { prepareLibTorch } from '../libtorch-setup.ts';
+import { ProgressBar } from '../progress.ts';
+import { speedLine, validationHeader, validationTable } from '../validation-table.ts';
+
+export const val: Command = {
+  name: 'val',
+  usage: ['mezzo val model=WEIGHTS.safetensors [data=DATA.yaml] [option=value …]'],
+  about:
+    'Measures a detector on the val split: precision, recall, mAP50 and mAP50-95, of all classes and of each. ' +
+    'Curves, confusion matrices and sample pictures go to runs/detect/val (val2, …).',
+  examples: [
+    ['mezzo val model=runs/detect/train/weights/best.safetensors', 'on the data of its training run'],
+    ['mezzo val model=best.safetensors data=data.yaml split=test --coco', 'with the twelve COCO numbers'],
+  ],
+  options: COMMAND_LINE_OPTIONS,
+  detector: 'val',
+  operands: false,
+  run: async ({ assignments, json, terminal }) => {
+    const options = await joinLayers('val', assignments);
+    const settings = resolveSettings('val', options);
+    if (settings.model === null) throw new UsageError('USAGE', 'model= is missing: the weights to measure');
+    await prepareLibTorch(terminal);
+    const { YOLO } = await import('@mezzo/detect');
+    const model = await YOLO.load(settings.model);
+    const bar = new ProgressBar(terminal);
+    const metrics = await model.val({
+      ...options,
+      onEvent: (event) => {
+        if (event.event === 'valStep' && !json) bar.update(validationHeader(), event.step, event.steps);
+        if (event.event === 'message') terminal.note(event.text);
+      },
+    });
+    const summary = metrics.summary();
+    if (json) {
+      terminal.print(JSON.stringify(summary));
+      return 0;
+    }
+    for (const line of validationTable(summary, settings.verbose)) terminal.print(line);
+    if (summary.coco !== undefined) {
+      for (const [name, value] of Object.entries(summary.coco)) terminal.print(`${name.padStart(6)} ${value.toFixed(4)}`);
+    }
+    terminal.print(speedLine({ ...summary.speed }));
+    if (summary.saveDir !== undefined) terminal.print(`Results saved to ${terminal.bold(summary.saveDir)}`);
+    return 0;
+  },
+};

@@ -1,0 +1,124 @@
+import type { DoneEvent, EpochEvent, StartEvent, StepEvent, TrainEvent } from '@mezzo/detect';
+import { counted, grouped } from './number-format.ts';
+import { ProgressBar } from './progress.ts';
+import type { Terminal } from './terminal.ts';
+import { epochHeader, epochRow, stepHeader, stepRow } from './training-columns.ts';
+import { speedLine, validationHeader, validationRow, validationTable } from './validation-table.ts';
+
+const PRECISION: Readonly<Record<string, string>> = { float16: 'fp16', bfloat16: 'bf16', float32: 'fp32' };
+
+/** Shows a training run: bars and Ultralytics' tables to a person, one line an epoch to a log. */
+export class TrainingView {
+  readonly #terminal: Terminal;
+  readonly #perClass: boolean;
+  #bar: ProgressBar | undefined;
+  #start: StartEvent | undefined;
+  #headerShown = false;
+  #epoch = 0;
+
+  /** @param perClass the results of each class at the end */
+  constructor(terminal: Terminal, perClass: boolean) {
+    this.#terminal = terminal;
+    this.#perClass = perClass;
+  }
+
+  /** The start event of the run, once there was one. */
+  get start(): StartEvent | undefined {
+    return this.#start;
+  }
+
+  /** The epoch that is being trained, 0 before the first. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  readonly show = (event: TrainEvent): void => {
+    switch (event.event) {
+      case 'start':
+        return this.#showStart(event);
+      case 'step':
+        return this.#showStep(event);
+      case 'valStep':
+        return this.#bar?.update(validationHeader(), event.step, event.steps);
+      case 'epoch':
+        return this.#showEpoch(event);
+      case 'done':
+        return this.#showDone(event);
+      case 'message':
+        return this.#terminal.note(
+          event.level === 'warning' ? `${this.#terminal.yellow('warning:')} ${event.text}` : event.text,
+        );
+      case 'skip':
+        return;
+    }
+  };
+
+  #showStart(event: StartEvent): void {
+    this.#start = event;
+    const { model, data, imgsz, epochs, firstEpoch } = event;
+    const lines = [
+      `Device: ${event.machine}`,
+      `Model: ${model.name}, ${grouped(model.params)} parameters, ${model.gflops.toFixed(1)} GFLOPs`,
+      ampLine(event),
+      `Optimizer: ${event.optimizer}`,
+      `Data: ${data.path}, ${counted(data.train, 'training image')}, ${grouped(data.val)} to validate, ` +
+        counted(data.names.length, 'class', 'classes'),
+      `Image sizes ${imgsz.train} train, ${imgsz.val} val`,
+      `Using ${event.workers} dataloader workers`,
+      `Logging results to ${event.saveDir}`,
+      firstEpoch > 1
+        ? `Resuming training at epoch ${firstEpoch} of ${epochs}...`
+        : `Starting training for ${epochs} epochs...`,
+    ];
+    for (const line of lines) this.#terminal.print(line);
+  }
+
+  #showStep(event: StepEvent): void {
+    if (event.epoch !== this.#epoch) {
+      this.#epoch = event.epoch;
+      this.#bar = new ProgressBar(this.#terminal);
+      if (this.#terminal.interactive) {
+        const { device = 'cpu', scaler = false } = this.#start ?? {};
+        this.#terminal.print(`\n${stepHeader(Object.keys(event.losses), device, scaler)}`);
+      }
+    }
+    this.#bar?.update(stepRow(event), event.step, event.steps);
+    if (event.step < event.steps) return;
+    this.#bar?.finish();
+    this.#bar = new ProgressBar(this.#terminal);
+  }
+
+  #showEpoch(event: EpochEvent): void {
+    if (this.#terminal.interactive) {
+      this.#terminal.print(validationHeader());
+      this.#terminal.print(validationRow('all', event, event.map50, event.map));
+      return;
+    }
+    if (!this.#headerShown) {
+      this.#terminal.print(epochHeader(Object.keys(event.losses), event.scale !== null));
+      this.#headerShown = true;
+    }
+    this.#terminal.print(epochRow(event));
+  }
+
+  #showDone(event: DoneEvent): void {
+    const { best, results, stopped, epochs } = event;
+    const why = {
+      patience: `No better epoch than ${best.epoch} for as long as patience allows: stopped.`,
+      time: 'The time given is over: stopped.',
+    };
+    if (stopped !== null) this.#terminal.print(why[stopped]);
+    this.#terminal.print(`\n${epochs} epochs completed in ${(event.seconds / 3600).toFixed(3)} hours.`);
+    this.#terminal.print(`Best epoch: ${best.epoch}`);
+    for (const line of validationTable(results, this.#perClass)) this.#terminal.print(line);
+    this.#terminal.print(speedLine({ ...results.speed }));
+    this.#terminal.print(`Results saved to ${this.#terminal.bold(event.saveDir)}`);
+  }
+}
+
+/** `AMP: enabled (bf16, autocast, …)` with the reason, or why it is off. */
+export function ampLine({ amp, scaler }: Pick<StartEvent, 'amp' | 'scaler'>): string {
+  if (!amp.enabled) return `AMP: off (${PRECISION[amp.dtype] ?? amp.dtype}, ${amp.reason})`;
+  const parts = [PRECISION[amp.dtype] ?? amp.dtype, 'autocast', ...(scaler ? ['loss scaler'] : []), amp.reason];
+  return `AMP: enabled (${parts.join(', ')})`;
+}

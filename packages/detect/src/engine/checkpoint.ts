@@ -1,0 +1,152 @@
+import { existsSync } from 'node:fs';
+import { loadSafetensors, MezzoError, type optim, readSafetensorsHeader, saveSafetensors, type Tensor } from '@mezzo/torch';
+import { buildModel, type DetectionModel } from '../models/build.ts';
+import type { ModelTable } from '../models/description.ts';
+
+/** How to build the network that a file's weights belong to. */
+export interface ModelIdentity {
+  name: string;
+  table: ModelTable;
+  names: readonly string[];
+}
+
+/** Everything a resumed run needs beside tensors. Written as one JSON document into the file's metadata. */
+export interface TrainingState {
+  /** Epoch in progress, from 0; equal to `epochs` once training is over. */
+  epoch: number;
+  /** Batches of that epoch that were done: above 0 after Ctrl-C. */
+  batch: number;
+  /** Iteration (batch of the run) of the last optimizer step, -1 before the first. */
+  lastStep: number;
+  /** Optimizer steps tried, and those left out because gradients overflowed. */
+  steps: number;
+  skipped: number;
+  emaUpdates: number;
+  best: { epoch: number; fitness: number; map50: number; map: number };
+  scaler: Record<string, number>;
+  optimizer: Omit<optim.OptimizerState, 'state'> & { scalars: Record<string, Record<string, number | null>> };
+  losses: { sums: number[]; batches: number };
+  /** Generator states as base64, by device. */
+  random: Record<string, string>;
+  /** Sizes to which the run's growing files are cut back. */
+  files: Record<string, number>;
+  /** Seconds trained before. */
+  seconds: number;
+  /** Options of the run. */
+  settings: Record<string, unknown>;
+  saveDir: string;
+  finished: boolean;
+}
+
+interface Metadata {
+  format: 'mezzo-detector';
+  version: 1;
+  model: ModelIdentity;
+  /** Which epoch's weights these are (from 1), and how good. */
+  epoch?: number;
+  map50?: number;
+  map?: number;
+  training?: TrainingState;
+}
+
+const LIVE = 'train:';
+const OPTIMIZER = 'optimizer:';
+const GRADIENT = 'grad:';
+
+export interface CheckpointContents {
+  identity: ModelIdentity;
+  /** The averaged weights, under the published names: what validation and prediction use. */
+  weights: Record<string, Tensor>;
+  epoch: number;
+  map50: number;
+  map: number;
+  training?: {
+    state: TrainingState;
+    live: Record<string, Tensor>;
+    optimizer: optim.OptimizerState;
+    gradients: Record<string, Tensor>;
+  };
+}
+
+/**
+ * Writes a checkpoint so that a kill at any moment leaves the old file or the new one, whole. Averaged weights stand
+ * under the published names, so any safetensors reader can use the file.
+ */
+export async function writeCheckpoint(file: string, contents: CheckpointContents): Promise<void> {
+  const { identity, weights, epoch, map50, map, training } = contents;
+  const tensors: Record<string, Tensor> = { ...weights };
+  const metadata: Metadata = { format: 'mezzo-detector', version: 1, model: identity, epoch, map50, map };
+  if (training) {
+    const scalars: Record<string, Record<string, number | null>> = {};
+    for (const [key, tensor] of Object.entries(training.live)) tensors[LIVE + key] = tensor;
+    for (const [key, tensor] of Object.entries(training.gradients)) tensors[GRADIENT + key] = tensor;
+    for (const [number, values] of Object.entries(training.optimizer.state)) {
+      for (const [name, value] of Object.entries(values)) {
+        if (typeof value === 'object' && value !== null) tensors[`${OPTIMIZER}${number}:${name}`] = value;
+        else (scalars[number] ??= {})[name] = value;
+      }
+    }
+    const { param_groups } = training.optimizer;
+    metadata.training = { ...training.state, optimizer: { param_groups, scalars } };
+  }
+  await saveSafetensors(file, tensors, { mezzo: JSON.stringify(metadata) });
+}
+
+/** The metadata of a checkpoint, without its tensors. @throws {MezzoError} NOT_A_CHECKPOINT */
+export async function readCheckpointMetadata(file: string): Promise<Metadata> {
+  if (!existsSync(file)) throw new MezzoError('NO_SUCH_FILE', `no such file: ${file}`);
+  const { metadata } = await readSafetensorsHeader(file);
+  return parseMetadata(file, metadata);
+}
+
+function parseMetadata(file: string, metadata: Readonly<Record<string, string>>): Metadata {
+  const text = metadata['mezzo'];
+  if (text === undefined) {
+    throw new MezzoError('NOT_A_CHECKPOINT', `${file} holds tensors but does not say of which model`, {
+      hint: 'start from the model instead and take the tensors over: model=yolov8n pretrained=FILE.safetensors',
+    });
+  }
+  const parsed = JSON.parse(text) as Metadata;
+  if (parsed.format !== 'mezzo-detector' || parsed.version !== 1) {
+    throw new MezzoError('NOT_A_CHECKPOINT', `${file} was written by a newer Mezzo (format ${parsed.format} ${parsed.version})`, {
+      hint: 'update Mezzo',
+    });
+  }
+  return parsed;
+}
+
+/** Reads a whole checkpoint. @throws {MezzoError} NO_SUCH_FILE, NOT_A_CHECKPOINT, or the reader's codes for a damaged file */
+export async function readCheckpoint(file: string): Promise<CheckpointContents> {
+  if (!existsSync(file)) throw new MezzoError('NO_SUCH_FILE', `no such file: ${file}`);
+  const { tensors, metadata: raw } = await loadSafetensors(file);
+  const metadata = parseMetadata(file, raw);
+  const weights: Record<string, Tensor> = {};
+  const live: Record<string, Tensor> = {};
+  const gradients: Record<string, Tensor> = {};
+  const state: optim.OptimizerState['state'] = {};
+  for (const [key, tensor] of Object.entries(tensors)) {
+    if (key.startsWith(LIVE)) live[key.slice(LIVE.length)] = tensor;
+    else if (key.startsWith(GRADIENT)) gradients[key.slice(GRADIENT.length)] = tensor;
+    else if (key.startsWith(OPTIMIZER)) {
+      const [number = '', name = ''] = key.slice(OPTIMIZER.length).split(':');
+      (state[number] ??= {})[name] = tensor;
+    } else weights[key] = tensor;
+  }
+  const { model: identity, epoch = 0, map50 = 0, map = 0, training } = metadata;
+  if (!training) return { identity, weights, epoch, map50, map };
+  const { scalars, ...groups } = training.optimizer;
+  for (const [number, values] of Object.entries(scalars)) Object.assign((state[number] ??= {}), values);
+  return { identity, weights, epoch, map50, map, training: { state: training, live, gradients, optimizer: { ...groups, state } } };
+}
+
+/** Builds the network of a checkpoint with its averaged weights. */
+export function modelOf({ identity, weights }: Pick<CheckpointContents, 'identity' | 'weights'>): DetectionModel {
+  const model = buildModel(identity.table, { name: identity.name, names: identity.names });
+  model.loadStateDict(weights);
+  return model;
+}
+
+export function identityOf(model: DetectionModel): ModelIdentity {
+  const { name, table } = model.description;
+  return { name, table, names: model.names };
+}

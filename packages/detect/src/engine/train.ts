@@ -1,0 +1,281 @@
+import path from 'node:path';
+import { memory, MezzoError, cuda } from '@mezzo/torch';
+import { VALIDATION_NMS } from '../metrics/nms.ts';
+import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
+import { deviceIndex } from './device.ts';
+import type { EpochEvent, TrainEvent } from './event.ts';
+import { randomStates } from './randomState.ts';
+import type { RunFiles } from './runFiles.ts';
+import type { Run } from './run.ts';
+import { planIteration } from './schedule.ts';
+import { EarlyStopping } from './stopper.ts';
+import { type ValidateOutcome, validate } from './validator.ts';
+
+/** Where a run stands: the part of its checkpoint that changes as it goes. */
+export type Position = Pick<
+  TrainingState,
+  'epoch' | 'batch' | 'lastStep' | 'steps' | 'skipped' | 'best' | 'seconds' | 'losses'
+>;
+
+export const START: Position = {
+  epoch: 0,
+  batch: 0,
+  lastStep: -1,
+  steps: 0,
+  skipped: 0,
+  best: { epoch: 0, fitness: 0, map50: 0, map: 0 },
+  seconds: 0,
+  losses: { sums: [0, 0, 0], batches: 0 },
+};
+
+export interface TrainHooks {
+  emit: (event: TrainEvent) => void;
+  signal?: AbortSignal;
+}
+
+export interface TrainEnd {
+  epochs: number;
+  stopped: 'patience' | 'time' | null;
+  best: Position['best'];
+  seconds: number;
+}
+
+// A device that is not the host is asked for its numbers at most this often for the progress line.
+const PROGRESS_INTERVAL_MS = 500;
+
+/** The training loop: epochs of steps, each followed by validation, a row of results and a checkpoint. */
+export class Training {
+  private readonly run: Run;
+  private readonly files: RunFiles;
+  private readonly hooks: TrainHooks;
+  private readonly at: Position;
+  private readonly stopper: EarlyStopping;
+  private readonly begun = performance.now();
+  private readonly secondsBefore: number;
+  private lastProgress = 0;
+  private progress: number[] = [0, 0, 0];
+
+  constructor(run: Run, files: RunFiles, hooks: TrainHooks, position: Position = START) {
+    this.run = run;
+    this.files = files;
+    this.hooks = hooks;
+    this.at = structuredClone(position);
+    this.secondsBefore = position.seconds;
+    this.stopper = new EarlyStopping(run.settings.patience, position.best);
+  }
+
+  /** @throws {MezzoError} INTERRUPTED after `signal` aborted and a checkpoint was written */
+  async train(): Promise<TrainEnd> {
+    const { settings } = this.run;
+    let stopped: TrainEnd['stopped'] = null;
+    while (this.at.epoch < settings.epochs && stopped === null) {
+      const epochBegun = performance.now();
+      resetPeak(this.run);
+      await this.trainEpoch();
+      stopped = await this.endEpoch(epochBegun);
+    }
+    const { best, epoch } = this.at;
+    return { epochs: epoch, stopped, best, seconds: this.seconds() };
+  }
+
+  private seconds(): number {
+    return this.secondsBefore + (performance.now() - this.begun) / 1000;
+  }
+
+  private async trainEpoch(): Promise<void> {
+    const { run, at } = this;
+    const { epoch } = at;
+    const mosaic = epoch < run.settings.epochs - run.settings.close_mosaic;
+    if (!mosaic && at.batch === 0 && epoch === run.settings.epochs - run.settings.close_mosaic) {
+      this.hooks.emit({ event: 'message', level: 'info', text: 'Closing dataloader mosaic' });
+    }
+    this.prepareModel();
+    run.step.resetLosses(at.losses.sums, at.losses.batches);
+    const batches = run.train.epoch(epoch, { from: at.batch, mosaic });
+    for await (const batch of batches) {
+      const ni = epoch * run.train.batches + at.batch;
+      const plan = planIteration(run.schedule, ni);
+      run.optimizer.apply(plan);
+      this.files.sampleBatch(epoch, at.batch, mosaic, batch);
+      run.step.accumulate(batch.images, batch.rows);
+      if (ni - at.lastStep >= plan.accumulate) this.update(ni);
+      batch.release();
+      at.batch += 1;
+      this.reportStep(batch.rows.length / 6, batch.images.shape[2]!);
+      if (this.hooks.signal?.aborted && at.batch < run.train.batches) await this.interrupt();
+    }
+  }
+
+  private prepareModel(): void {
+    const { model, frozen } = this.run;
+    model.train();
+    for (const layer of frozen) model.model.at(layer).eval();
+  }
+
+  private update(ni: number): void {
+    const { at, run } = this;
+    at.lastStep = ni;
+    at.steps += 1;
+    if (run.step.update()) return;
+    at.skipped += 1;
+    const scale = run.scaler.getScale() / run.scaler.getBackoffFactor();
+    const event = { event: 'skip', step: at.steps, scale, culprits: [] } as const;
+    this.hooks.emit(event);
+    this.files.log(event);
+  }
+
+  private reportStep(instances: number, size: number): void {
+    const { run, at } = this;
+    const now = performance.now();
+    const last = at.batch === run.train.batches;
+    const due = run.device === 'cpu' || last || now - this.lastProgress >= PROGRESS_INTERVAL_MS;
+    if (due) {
+      this.progress = run.step.meanLosses();
+      this.lastProgress = now;
+    }
+    const scaled = run.scaler.isEnabled();
+    const event = {
+      event: 'step',
+      epoch: at.epoch + 1,
+      epochs: run.settings.epochs,
+      step: at.batch,
+      steps: run.train.batches,
+      losses: named(this.progress),
+      instances,
+      size,
+      memoryBytes: peakBytes(run),
+      ...(scaled ? { scale: run.scaler.getScale(), skipped: at.skipped } : {}),
+    } as const;
+    this.hooks.emit(event);
+    this.files.log({ ...event, lr: run.optimizer.rates() });
+  }
+
+  /** Saves where the run stands in the middle of an epoch, and ends it. */
+  private async interrupt(): Promise<never> {
+    const { at, run } = this;
+    if (run.settings.save) await this.save(true);
+    const resumable = run.settings.save ? '' : ' (save=false: nothing was saved)';
+    throw new MezzoError('INTERRUPTED', `training was interrupted in epoch ${at.epoch + 1} of ${run.settings.epochs}${resumable}`);
+  }
+
+  private async endEpoch(begun: number): Promise<TrainEnd['stopped']> {
+    const { run, at } = this;
+    const { settings } = run;
+    const losses = run.step.meanLosses();
+    const trainSeconds = (performance.now() - begun) / 1000;
+    const last = at.epoch + 1 === settings.epochs;
+    const outcome = settings.val || last ? await this.validate() : null;
+    const fitness = outcome?.result.fitness ?? 0;
+    const { improved, stop } = this.stopper.record(at.epoch, fitness);
+    const box = outcome?.result.box;
+    if (improved) at.best = { epoch: at.epoch, fitness, map50: box?.map50 ?? 0, map: box?.map ?? 0 };
+    const event: EpochEvent = {
+      event: 'epoch',
+      epoch: at.epoch + 1,
+      epochs: settings.epochs,
+      losses: named(losses),
+      valLosses: named(outcome?.losses ?? [0, 0, 0]),
+      precision: box?.precision ?? 0,
+      recall: box?.recall ?? 0,
+      map50: box?.map50 ?? 0,
+      map: box?.map ?? 0,
+      images: outcome?.result.images ?? 0,
+      instances: outcome?.result.instances ?? 0,
+      lr: run.optimizer.rates(),
+      scale: run.scaler.isEnabled() ? run.scaler.getScale() : null,
+      skipped: at.skipped,
+      seconds: (performance.now() - begun) / 1000,
+      imagesPerSecond: run.train.images / trainSeconds,
+      peakBytes: peakBytes(run),
+      best: improved,
+    };
+    at.epoch += 1;
+    at.batch = 0;
+    at.losses = { sums: [0, 0, 0], batches: 0 };
+    this.files.epoch(event, this.seconds());
+    if (settings.save) await this.saveEpoch(event, improved);
+    this.hooks.emit(event);
+    if (this.hooks.signal?.aborted && !last) {
+      throw new MezzoError('INTERRUPTED', `training was interrupted after epoch ${at.epoch} of ${settings.epochs}`);
+    }
+    if (settings.time !== null && this.seconds() > settings.time * 3600) return 'time';
+    return stop && !last ? 'patience' : null;
+  }
+
+  private validate(): Promise<ValidateOutcome> {
+    const { run, hooks } = this;
+    return validate({
+      model: run.ema.model,
+      batches: run.val.all({}),
+      device: run.device,
+      precision: run.precision,
+      nms: { ...VALIDATION_NMS, iou: run.settings.iou, maxDet: run.settings.max_det },
+      rules: run.rules,
+      names: run.data.names,
+      loss: run.loss,
+      onBatch: (step) => hooks.emit({ event: 'valStep', step, steps: run.val.batches }),
+    });
+  }
+
+  private async saveEpoch({ epoch, map50, map }: EpochEvent, improved: boolean): Promise<void> {
+    const { run, files } = this;
+    // best first: a kill between the two leaves a `last` that redoes this epoch and writes `best` again.
+    if (improved) await writeCheckpoint(files.best, { ...this.averaged(), epoch, map50, map });
+    if (run.settings.save_period > 0 && epoch % run.settings.save_period === 0) {
+      await writeCheckpoint(path.join(files.weights, `epoch${epoch}.safetensors`), { ...this.averaged(), epoch, map50, map });
+    }
+    await this.save(false);
+  }
+
+  private averaged(): Pick<CheckpointContents, 'identity' | 'weights'> {
+    const { ema } = this.run;
+    return { identity: identityOf(ema.model), weights: ema.model.stateDict() };
+  }
+
+  /** Writes `last`. In the middle of an accumulation window its gradients are part of the state. */
+  private async save(withinEpoch: boolean): Promise<void> {
+    const { run, at, files } = this;
+    const { optimizer, model, scaler } = run;
+    if (withinEpoch) at.losses = run.step.lossState();
+    at.seconds = this.seconds();
+    const gradients = Object.fromEntries(
+      [...model.namedParameters()].flatMap(([name, { grad }]) => (grad === null ? [] : [[name, grad]])),
+    );
+    const state = optimizer.optimizer.stateDict();
+    await writeCheckpoint(files.last, {
+      ...this.averaged(),
+      epoch: at.epoch,
+      map50: at.best.map50,
+      map: at.best.map,
+      training: {
+        state: {
+          ...structuredClone(at),
+          emaUpdates: run.ema.updates,
+          scaler: scaler.stateDict() as Record<string, number>,
+          optimizer: { param_groups: [], scalars: {} },
+          random: randomStates(run.device),
+          files: files.sizes(),
+          settings: { ...run.settings },
+          saveDir: run.saveDir,
+          finished: at.epoch >= run.settings.epochs,
+        },
+        live: model.stateDict(),
+        optimizer: state,
+        gradients,
+      },
+    });
+  }
+}
+
+function named([box = 0, cls = 0, dfl = 0]: readonly number[]): { box: number; cls: number; dfl: number } {
+  return { box, cls, dfl };
+}
+
+function peakBytes({ device }: Run): number {
+  return device === 'cpu' ? memory.stats().peakBytes : cuda.memoryReserved(deviceIndex(device));
+}
+
+function resetPeak({ device }: Run): void {
+  if (device === 'cpu') memory.resetPeak();
+  else cuda.resetPeakMemoryStats(deviceIndex(device));
+}

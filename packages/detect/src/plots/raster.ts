@@ -1,0 +1,43 @@
+import path from 'node:path';
+import sharp, { type Sharp } from 'sharp';
+
+/** Decoded pixels: rows from the top, channels interleaved, 8 bits each. */
+export interface RawImage {
+  readonly data: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+  readonly channels: number;
+}
+
+/** Suffixes of files that `sharp` writes; pictures of other kinds are saved as JPEG. */
+const WRITTEN = new Set(['.jpg', '.jpeg', '.png', '.webp', '.tif', '.tiff']);
+
+/** The first three channels as RGB, or the first one repeated. */
+export function toRgb(image: RawImage): RawImage {
+  if (image.channels === 3) return image;
+  const { data, width, height, channels } = image;
+  const rgb = new Uint8Array(width * height * 3);
+  const [green, blue] = channels >= 3 ? [1, 2] : [0, 0];
+  for (let from = 0, to = 0; to < rgb.length; from += channels, to += 3) {
+    rgb[to] = data[from]!;
+    rgb[to + 1] = data[from + green]!;
+    rgb[to + 2] = data[from + blue]!;
+  }
+  return { data: rgb, width, height, channels: 3 };
+}
+
+/** Writes an RGB image, by the suffix of the file; see {@link pictureName}. */
+export async function writeImage(image: RawImage, file: string): Promise<void> {
+  await asSharp(image).jpeg({ quality: 95, force: false }).toFile(file);
+}
+
+/** A `sharp` pipeline that reads the pixels. */
+export function asSharp({ data, width, height, channels }: RawImage): Sharp {
+  return sharp(data, { raw: { width, height, channels: channels as 1 | 2 | 3 | 4 } });
+}
+
+/** File name for the picture made from an image: its own, with `.jpg` where such a file cannot be written. */
+export function pictureName(source: string): string {
+  const { base, name, ext } = path.parse(source);
+  return WRITTEN.has(ext.toLowerCase()) ? base : `${name}.jpg`;
+}

@@ -1,0 +1,18 @@
+import type { Assignment } from '../src/assign/taskAligned.ts';
+import { values } from './golden.ts';
+
+/** Anchors that each target owns, image by image, in the order of the label rows (image first). */
+export function foregroundPerTarget(
+  assignment: Assignment | null,
+  rows: readonly (readonly number[])[],
+): number[][] {
+  const counts = rows.map(() => 0);
+  if (assignment !== null) {
+    const target = values(assignment.target);
+    values(assignment.used).forEach((used, slot) => {
+      counts[target[slot]!]! += used;
+    });
+  }
+  const images = Math.max(...rows.map((row) => row[0]!)) + 1;
+  return Array.from({ length: images }, (_, image) => counts.filter((_count, i) => rows[i]![0] === image));
+}

@@ -1,0 +1,6 @@
+export { type Collated, defaultCollate } from './collate.ts';
+export { DataLoader, type DataLoaderOptions } from './dataLoader.ts';
+export { ConcatDataset, Dataset, type Samples, Subset, TensorDataset } from './dataset.ts';
+export { DataError } from './errors.ts';
+export { BatchSampler, RandomSampler, type Sampler, SequentialSampler } from './sampler.ts';
+export { randomSplit } from './split.ts';

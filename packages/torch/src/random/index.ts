@@ -1,0 +1,2 @@
+export { Generator } from './generator.ts';
+export { forkRng, getRngState, initialSeed, manualSeed, setRngState } from './state.ts';
