@@ -20,6 +20,10 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'BAD_OPTION',
   'UNSUPPORTED_OPTION',
   'BAD_CONFIG_FILE',
+  'SOURCE_MISSING',
+  'SOURCE_EMPTY',
+  'SOURCE_UNSUPPORTED',
+  'BAD_IMAGE',
 ]);
 
 /** 2: wrong usage or bad input · 130: interrupted · 1: anything else. */

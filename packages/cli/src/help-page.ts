@@ -52,14 +52,18 @@ export async function helpOf(command: Command, terminal: Terminal): Promise<stri
     '',
     bold('Examples'),
     ...command.examples.flatMap(([line, meaning]) => [`  ${line}`, `      ${dim(meaning)}`]),
-    ...groups.flatMap(({ title, lines }) => ['', bold(title), ...lines.flatMap((line) => optionLines(line, width))]),
+    ...groups.flatMap(({ title, lines }) => [
+      '',
+      bold(title),
+      ...lines.flatMap((line) => optionLines(line, width)),
+    ]),
   ].join('\n');
 }
 
-function optionLines({ name, value, help, default: initial }: HelpLine, width: number): string[] {
+function optionLines({ name, value, help, default: initial, spellings }: HelpLine, width: number): string[] {
   const indent = 24;
   const head = `  ${name}${value === '' ? '' : `=${value}`}`;
-  const text = initial === '' ? help : `${help} [${initial}]`;
+  const text = help + (initial === '' ? '' : ` [${initial}]`) + (spellings === '' ? '' : ` (${spellings})`);
   const [first = '', ...more] = wrap(text, width - indent);
   const rest = more.map((line) => ' '.repeat(indent) + line);
   if (head.length < indent) return [head.padEnd(indent) + first, ...rest];

@@ -4,7 +4,10 @@ import type { Terminal } from './terminal.ts';
  * Lets `work` be stopped: the first SIGINT or SIGTERM aborts the signal, so that the work can save and end; the
  * second ends the process at once with 130.
  */
-export async function interruptible<T>(terminal: Terminal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function interruptible<T>(
+  terminal: Terminal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
   const stop = () => {
     if (controller.signal.aborted) process.exit(130);

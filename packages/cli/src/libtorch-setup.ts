@@ -19,7 +19,9 @@ export async function carryOut(plan: SetupPlan, options: SetupOptions, terminal:
   if (install !== null && !install.present) {
     const { version, variant, downloadBytes, unpackedBytes } = install.pins;
     terminal.note(`Installing LibTorch ${version}, ${variant} set (${install.reason})`);
-    terminal.note(`  ${decimalBytes(downloadBytes)} to download, ${decimalBytes(unpackedBytes)} on disk, in ${install.target}`);
+    terminal.note(
+      `  ${decimalBytes(downloadBytes)} to download, ${decimalBytes(unpackedBytes)} on disk, in ${install.target}`,
+    );
   }
   const controller = new AbortController();
   const interrupt = () => controller.abort();

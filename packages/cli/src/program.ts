@@ -56,7 +56,11 @@ async function withoutCommand(argv: readonly string[], json: boolean, terminal: 
     return (await findCommand('help')).run({ operands: [], assignments: [], json, terminal });
   }
   const { UsageError } = await import('./failure.ts');
-  throw new UsageError('USAGE', `'${stray}' stands where a command is expected`, 'mezzo --help lists the commands');
+  throw new UsageError(
+    'USAGE',
+    `'${stray}' stands where a command is expected`,
+    'mezzo --help lists the commands',
+  );
 }
 
 async function findCommand(name: string): Promise<Command> {
@@ -69,7 +73,11 @@ async function findCommand(name: string): Promise<Command> {
     name,
     CATALOGUE.map((known) => known.name),
   );
-  throw new UsageError('UNKNOWN_COMMAND', `unknown command '${name}'${near}`, 'mezzo --help lists the commands');
+  throw new UsageError(
+    'UNKNOWN_COMMAND',
+    `unknown command '${name}'${near}`,
+    'mezzo --help lists the commands',
+  );
 }
 
 async function runCommand(

@@ -36,7 +36,13 @@ export class ProgressBar {
 }
 
 /** The text of the line; `seconds` since the start. */
-export function progressLine(description: string, done: number, total: number, seconds: number, unit = 'it'): string {
+export function progressLine(
+  description: string,
+  done: number,
+  total: number,
+  seconds: number,
+  unit = 'it',
+): string {
   const part = total > 0 ? Math.min(done / total, 1) : 0;
   const rate = seconds > 0 ? done / seconds : 0;
   const left = rate > 0 ? clock((total - done) / rate) : '?';

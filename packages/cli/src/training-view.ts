@@ -35,21 +35,28 @@ export class TrainingView {
   readonly show = (event: TrainEvent): void => {
     switch (event.event) {
       case 'start':
-        return this.#showStart(event);
+        this.#showStart(event);
+        break;
       case 'step':
-        return this.#showStep(event);
+        this.#showStep(event);
+        break;
       case 'valStep':
-        return this.#bar?.update(validationHeader(), event.step, event.steps);
+        this.#bar?.update(validationHeader(), event.step, event.steps);
+        break;
       case 'epoch':
-        return this.#showEpoch(event);
+        this.#showEpoch(event);
+        break;
       case 'done':
-        return this.#showDone(event);
-      case 'message':
-        return this.#terminal.note(
-          event.level === 'warning' ? `${this.#terminal.yellow('warning:')} ${event.text}` : event.text,
-        );
+        this.#showDone(event);
+        break;
+      case 'message': {
+        const mark = event.level === 'warning' ? `${this.#terminal.yellow('warning:')} ` : '';
+        this.#terminal.note(mark + event.text);
+        break;
+      }
       case 'skip':
-        return;
+        // The progress line counts them, and the scale is in it.
+        break;
     }
   };
 
@@ -119,6 +126,11 @@ export class TrainingView {
 /** `AMP: enabled (bf16, autocast, …)` with the reason, or why it is off. */
 export function ampLine({ amp, scaler }: Pick<StartEvent, 'amp' | 'scaler'>): string {
   if (!amp.enabled) return `AMP: off (${PRECISION[amp.dtype] ?? amp.dtype}, ${amp.reason})`;
-  const parts = [PRECISION[amp.dtype] ?? amp.dtype, 'autocast', ...(scaler ? ['loss scaler'] : []), amp.reason];
+  const parts = [
+    PRECISION[amp.dtype] ?? amp.dtype,
+    'autocast',
+    ...(scaler ? ['loss scaler'] : []),
+    amp.reason,
+  ];
   return `AMP: enabled (${parts.join(', ')})`;
 }

@@ -1,3 +1,4 @@
+export { MezzoError } from '@mezzo/libtorch';
 export type {
   PredictOptions,
   PredictSettings,
@@ -21,3 +22,8 @@ export type {
   ValStepEvent,
   ValSummary,
 } from './engine/event.ts';
+export type { DetectionReport } from './engine/report.ts';
+export { modelNames } from './models/description.ts';
+export type { PredictImage } from './predict/predictor.ts';
+export { type Boxes, type Results } from './predict/results.ts';
+export { type CallHooks, type Prediction, type PredictSource, YOLO } from './yolo.ts';

@@ -1,7 +1,7 @@
 import type { Assignment } from '../src/assign/taskAligned.ts';
 import { values } from './golden.ts';
 
-/** Anchors that each target owns, image by image, in the order of the label rows (image first). */
+/** Anchors that each target owns, image by image in the order of the label rows, padded with 0 to equal length. */
 export function foregroundPerTarget(
   assignment: Assignment | null,
   rows: readonly (readonly number[])[],
@@ -14,5 +14,9 @@ export function foregroundPerTarget(
     });
   }
   const images = Math.max(...rows.map((row) => row[0]!)) + 1;
-  return Array.from({ length: images }, (_, image) => counts.filter((_count, i) => rows[i]![0] === image));
+  const perImage = Array.from({ length: images }, (_, image) =>
+    counts.filter((_count, i) => rows[i]![0] === image),
+  );
+  const most = Math.max(...perImage.map((each) => each.length));
+  return perImage.map((each) => [...each, ...new Array<number>(most - each.length).fill(0)]);
 }

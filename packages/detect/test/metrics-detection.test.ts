@@ -93,23 +93,6 @@ describe('DetectionMetrics on BCCD', () => {
     }
     assert.equal(normalized[0], 685 / (685 + 41 + 79));
   });
-
-  it('prints the document of `val --json`', () => {
-    const result = evaluate(METRIC_RULES['8.4']);
-    const document = JSON.parse(JSON.stringify(result));
-    assert.deepEqual(Object.keys(document), ['map50', 'map', 'precision', 'recall', 'perClass', 'speed']);
-    assert.deepEqual(Object.keys(document.perClass[0]), [
-      'id',
-      'name',
-      'images',
-      'instances',
-      'precision',
-      'recall',
-      'ap50',
-      'ap',
-    ]);
-    assert.deepEqual(Object.keys(document.speed), ['preprocess', 'inference', 'postprocess']);
-  });
 });
 
 describe('DetectionMetrics at the edges', () => {

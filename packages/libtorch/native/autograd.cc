@@ -1,6 +1,8 @@
 // Backward, gradients and grad modes.
+#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function.h>
 
 #include <map>
 #include <memory>

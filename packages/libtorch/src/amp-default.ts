@@ -21,8 +21,8 @@ const BF16: Omit<AmpDefault, 'reason'> = { precision: 'bf16', dtype: 'bfloat16',
 const FP32: Omit<AmpDefault, 'reason'> = { precision: 'fp32', dtype: 'float32', scaler: false };
 
 /**
- * The meaning of `amp=true`: fp16 with the loss scaler on CUDA capability 7.0 and newer (Tensor Cores), bf16 on a CPU
- * with native bf16, fp32 elsewhere. `capability` and `bf16` come from the device, see `thisCpu`.
+ * The meaning of `amp=true`: fp16 with the loss scaler on CUDA capability 7.0 and newer (Tensor Cores), bf16
+ * on a CPU with native bf16, fp32 elsewhere. `capability` and `bf16` come from the device, see `thisCpu`.
  */
 export function ampDefault(device: AmpDevice): AmpDefault {
   if (device.type === 'cuda') {

@@ -1,12 +1,21 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Compiler, findCompiler, requireCompiler } from './compiler.ts';
 import { compileFailure } from './compile-failure.ts';
+import { type Compiler, findCompiler, requireCompiler } from './compiler.ts';
 import { MezzoError } from './errors.ts';
 import { addonsFolder } from './folders.ts';
 import { includeFolders, type LibTorch } from './libtorch.ts';
@@ -60,10 +69,14 @@ interface Unit {
 }
 
 /**
- * The compiled addon for a LibTorch, or undefined when it must be compiled first. Without a compiler on the machine an
- * addon that any compiler made from the same sources is as good.
+ * The compiled addon for a LibTorch, or undefined when it must be compiled first. Without a compiler on the
+ * machine an addon that any compiler made from the same sources is as good.
  */
-export function findAddon({ libtorch, sources = NATIVE_FOLDER, env = process.env }: CompileOptions): string | undefined {
+export function findAddon({
+  libtorch,
+  sources = NATIVE_FOLDER,
+  env = process.env,
+}: CompileOptions): string | undefined {
   const key = addonKey(libtorch, readUnits(sources, libtorch));
   const compiler = findCompiler(env);
   if (compiler) {
@@ -71,17 +84,25 @@ export function findAddon({ libtorch, sources = NATIVE_FOLDER, env = process.env
     return existsSync(file) ? file : undefined;
   }
   const folder = addonsFolder(env);
-  const made = existsSync(folder) ? readdirSync(folder).find((name) => name.startsWith(`${key}-`)) : undefined;
+  const made = existsSync(folder)
+    ? readdirSync(folder).find((name) => name.startsWith(`${key}-`))
+    : undefined;
   return made && path.join(folder, made);
 }
 
 /**
- * Compiles what changed and links the addon; returns its path. Two processes do not work at once, and whatever is
- * published appears whole.
+ * Compiles what changed and links the addon; returns its path. Two processes do not work at once, and
+ * whatever is published appears whole.
  * @throws {MezzoError} COMPILER_MISSING, or ADDON_COMPILE with the compiler's first errors.
  */
 export async function compileAddon(options: CompileOptions): Promise<string> {
-  const { libtorch, sources = NATIVE_FOLDER, env = process.env, force = false, onProgress = () => {} } = options;
+  const {
+    libtorch,
+    sources = NATIVE_FOLDER,
+    env = process.env,
+    force = false,
+    onProgress = () => {},
+  } = options;
   const compiler = requireCompiler(env);
   const folder = addonsFolder(env);
   const objects = path.join(folder, 'objects');
@@ -103,7 +124,11 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
     const used = units.map((unit) => objectFile(objects, unit, compiler));
     const lib = path.join(libtorch.path, 'lib');
     await publish(addon, (output) =>
-      run(compiler, [...LINK_FLAGS, ...used, `-L${lib}`, `-Wl,-rpath,${lib}`, '-lc10', '-ltorch_cpu', '-o', output], addon),
+      run(
+        compiler,
+        [...LINK_FLAGS, ...used, `-L${lib}`, `-Wl,-rpath,${lib}`, '-lc10', '-ltorch_cpu', '-o', output],
+        addon,
+      ),
     );
     sweep(objects, used);
     return addon;
@@ -111,7 +136,11 @@ export async function compileAddon(options: CompileOptions): Promise<string> {
 }
 
 /** {@link compileAddon} for callers that cannot wait: the same work in a child process. */
-export function compileAddonSync({ libtorch, sources, env = process.env }: Pick<CompileOptions, 'libtorch' | 'sources' | 'env'>): string {
+export function compileAddonSync({
+  libtorch,
+  sources,
+  env = process.env,
+}: Pick<CompileOptions, 'libtorch' | 'sources' | 'env'>): string {
   const child = fileURLToPath(new URL('./compile-process.js', import.meta.url));
   const run = spawnSync(process.execPath, [child], {
     env,
@@ -119,7 +148,8 @@ export function compileAddonSync({ libtorch, sources, env = process.env }: Pick<
     encoding: 'utf8',
     maxBuffer: 64 << 20,
   });
-  if (run.error) throw new MezzoError('ADDON_COMPILE', `the compile process did not start: ${run.error.message}`);
+  if (run.error)
+    throw new MezzoError('ADDON_COMPILE', `the compile process did not start: ${run.error.message}`);
   if (run.status !== 0) {
     const ended = run.signal ?? `exit code ${run.status}`;
     throw new MezzoError('ADDON_COMPILE', `the compile process ended early (${ended}): ${run.stderr.trim()}`);
@@ -164,7 +194,12 @@ function hash(parts: unknown): string {
 }
 
 function addonKey(libtorch: LibTorch, units: Unit[]): string {
-  return hash([LINK_FLAGS, libtorch.path, libtorch.version, units.map((unit) => [path.basename(unit.source), unit.key])]);
+  return hash([
+    LINK_FLAGS,
+    libtorch.path,
+    libtorch.version,
+    units.map((unit) => [path.basename(unit.source), unit.key]),
+  ]);
 }
 
 function addonFile(key: string, compiler: Compiler, env: NodeJS.ProcessEnv): string {

@@ -24,8 +24,8 @@ export function parseCpuInfo(text: string): { model: string; flags: string[] } {
 }
 
 /**
- * Whether oneDNN will compute in bf16 and fp16 with native instructions, from CPU flags. `maxIsa` is the user's
- * ONEDNN_MAX_CPU_ISA.
+ * Whether oneDNN will compute in bf16 and fp16 with native instructions, from CPU flags. `maxIsa` is the
+ * user's ONEDNN_MAX_CPU_ISA.
  */
 export function cpuPrecision(flags: readonly string[], maxIsa?: string): CpuPrecision {
   const limit = maxIsa?.trim().toUpperCase() ?? '';
@@ -33,21 +33,31 @@ export function cpuPrecision(flags: readonly string[], maxIsa?: string): CpuPrec
     below.includes(limit) ? [] : wanted.filter((flag) => flags.includes(flag));
   const [bf16, fp16] = [have(BF16_FLAGS, BELOW_BF16), have(FP16_FLAGS, BELOW_FP16)];
   const hidden = bf16.length === 0 && BF16_FLAGS.some((flag) => flags.includes(flag));
-  const because = hidden ? `ONEDNN_MAX_CPU_ISA=${maxIsa}` : bf16.join(', ') || `neither ${BF16_FLAGS.join(' nor ')}`;
+  const because = hidden
+    ? `ONEDNN_MAX_CPU_ISA=${maxIsa}`
+    : bf16.join(', ') || `neither ${BF16_FLAGS.join(' nor ')}`;
   return { bf16: bf16.length > 0, fp16: fp16.length > 0, because };
 }
 
 /** {@link cpuPrecision} of this machine. Loads nothing. */
-export function thisCpu(env: NodeJS.ProcessEnv = process.env): CpuPrecision & { model: string; flags: string[] } {
+export function thisCpu(
+  env: NodeJS.ProcessEnv = process.env,
+): CpuPrecision & { model: string; flags: string[] } {
   const file = '/proc/cpuinfo';
   const { model, flags } = parseCpuInfo(existsSync(file) ? readFileSync(file, 'utf8') : '');
   return { model, flags, ...cpuPrecision(flags, env.ONEDNN_MAX_CPU_ISA ?? env.DNNL_MAX_CPU_ISA) };
 }
 
-/** Cores that this process may use: its CPU affinity, further limited by the quota of its control group. At least 1. */
+/**
+ * Cores that this process may use: its CPU affinity, further limited by the quota of its control group. At
+ * least 1.
+ */
 export function availableCores(): number {
   const quota = cgroupQuota();
-  return Math.max(1, Math.min(availableParallelism(), quota === null ? Number.POSITIVE_INFINITY : Math.ceil(quota)));
+  return Math.max(
+    1,
+    Math.min(availableParallelism(), quota === null ? Number.POSITIVE_INFINITY : Math.ceil(quota)),
+  );
 }
 
 /** CPU quota of this process's control group, in cores; null without one. */
@@ -59,7 +69,10 @@ export function cgroupQuota(): number | null {
   return quotas.length > 0 ? Math.min(...quotas) : null;
 }
 
-/** Bytes of memory that this process may still take: what the system has free, within its control group's limit. */
+/**
+ * Bytes of memory that this process may still take: what the system has free, within its control group's
+ * limit.
+ */
 export function availableMemory(): number {
   const info = existsSync('/proc/meminfo') ? readFileSync('/proc/meminfo', 'utf8') : '';
   const free = Number(/^MemAvailable:\s+(\d+) kB/m.exec(info)?.[1] ?? totalmem() / 1024) * 1024;
@@ -75,12 +88,15 @@ function pairs(a: string[], b: string[]): [number, number][] {
 }
 
 /**
- * A control-group file at every level from this process's group to the root: a limit holds for all below. `controller`
- * is empty for version 2. Where a container shows only its own subtree, the paths beyond do not exist.
+ * A control-group file at every level from this process's group to the root: a limit holds for all below.
+ * `controller` is empty for version 2. Where a container shows only its own subtree, the paths beyond do not
+ * exist.
  */
 function readLevels(controller: string, name: string): string[] {
   const membership = existsSync('/proc/self/cgroup') ? readFileSync('/proc/self/cgroup', 'utf8') : '';
-  const line = membership.split('\n').find((text) => (text.split(':')[1] ?? '').split(',').includes(controller));
+  const line = membership
+    .split('\n')
+    .find((text) => (text.split(':')[1] ?? '').split(',').includes(controller));
   if (line === undefined) return [];
   const mount = path.join('/sys/fs/cgroup', controller);
   const texts: string[] = [];

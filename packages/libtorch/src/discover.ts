@@ -1,6 +1,6 @@
 import path from 'node:path';
-import { MezzoError } from './errors.ts';
 import { driverPresent } from './driver.ts';
+import { MezzoError } from './errors.ts';
 import { installsFolder } from './folders.ts';
 import { listInstalls } from './installs.ts';
 import { inspectLibTorch, type LibTorch, type Origin } from './libtorch.ts';
@@ -25,8 +25,9 @@ export interface Discovery {
 }
 
 /**
- * Looks for LibTorch, loading nothing: `LIBTORCH`, then the `torch` of the Python that `MEZZO_PYTHON` or `python3`
- * names, then Mezzo's own copy. A folder that `LIBTORCH` names is binding: if it cannot be used, nothing else is.
+ * Looks for LibTorch, loading nothing: `LIBTORCH`, then the `torch` of the Python that `MEZZO_PYTHON` or
+ * `python3` names, then Mezzo's own copy. A folder that `LIBTORCH` names is binding: if it cannot be used,
+ * nothing else is.
  */
 export function discoverLibTorch(env: NodeJS.ProcessEnv = process.env): Discovery {
   const candidates: Candidate[] = [];
@@ -43,7 +44,13 @@ export function discoverLibTorch(env: NodeJS.ProcessEnv = process.env): Discover
       const reason = `version ${version} is outside ${SUPPORTED.first} to ${SUPPORTED.last}`;
       candidates.push({ origin, where, version, verdict: 'rejected', reason });
     } else if (libtorch) {
-      candidates.push({ origin, where, version, verdict: 'not needed', reason: `${libtorch.origin} comes first` });
+      candidates.push({
+        origin,
+        where,
+        version,
+        verdict: 'not needed',
+        reason: `${libtorch.origin} comes first`,
+      });
     } else {
       libtorch = { ...found, origin };
       candidates.push({ origin, where, version, verdict: 'chosen', reason: label });
@@ -68,7 +75,12 @@ export function discoverLibTorch(env: NodeJS.ProcessEnv = process.env): Discover
     consider('mezzo', path.join(install.path, 'torch'), `installed by mezzo setup (${install.variant} set)`);
   }
   if (installs.length === 0) {
-    candidates.push({ origin: 'mezzo', where: installsFolder(env), verdict: 'rejected', reason: 'not set up yet' });
+    candidates.push({
+      origin: 'mezzo',
+      where: installsFolder(env),
+      verdict: 'rejected',
+      reason: 'not set up yet',
+    });
   }
   return { libtorch, candidates };
 }
@@ -91,7 +103,8 @@ export function requireLibTorch(discovery: Discovery = discoverLibTorch()): LibT
 }
 
 function describe({ origin, where, version, reason }: Candidate): string {
-  if (version !== undefined) return `LibTorch ${version} (${origin === 'LIBTORCH' ? `LIBTORCH=${where}` : where})`;
+  if (version !== undefined)
+    return `LibTorch ${version} (${origin === 'LIBTORCH' ? `LIBTORCH=${where}` : where})`;
   return origin === 'LIBTORCH' ? `${reason} (LIBTORCH)` : reason;
 }
 

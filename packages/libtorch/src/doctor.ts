@@ -3,8 +3,8 @@ import { cpuPrecision } from './cpu.ts';
 import type { Candidate } from './discover.ts';
 import { type GpuObstacle, type GpuUse, judgeGpus } from './gpu-use.ts';
 import type { Origin } from './libtorch.ts';
-import { CHECKS, type Problem } from './problems.ts';
 import type { LoadReport, MachineProbe } from './probe.ts';
+import { CHECKS, type Problem } from './problems.ts';
 
 /** A card in the doctor's report; sizes in bytes. */
 export interface GpuReport {
@@ -32,7 +32,9 @@ export interface DoctorReport {
     model: string;
     /** The instruction sets behind `bf16`, or why there are none. */
     because: string;
-    /** LibTorch's answers, null until it is set up: vector code path (`AVX512`), threads, oneDNN's own view. */
+    /**
+     * LibTorch's answers, null until it is set up: vector code path (`AVX512`), threads, oneDNN's own view.
+     */
     capability: string | null;
     threads: number | null;
     onednnBf16: boolean | null;
@@ -64,7 +66,8 @@ export function diagnose(probe: MachineProbe): DoctorReport {
   const { load } = probe.addon;
   const report: LoadReport | null = load && 'report' in load ? load.report : null;
   const cpu = cpuPrecision(probe.cpu.flags, probe.cpu.maxIsa ?? undefined);
-  // oneDNN has the last word: a build without it, or an emulated CPU, computes in fp32 whatever the flags say.
+  // oneDNN has the last word: a build without it, or an emulated CPU, computes in fp32 whatever the flags
+  // say.
   const onednn = report?.mkldnn !== false && report?.onednnBf16 !== false;
   const bf16 = cpu.bf16 && onednn;
   const because = onednn || !cpu.bf16 ? cpu.because : 'oneDNN does not support it here';

@@ -9,7 +9,9 @@ export function mezzoHome(env: NodeJS.ProcessEnv = process.env): string {
   if (env.MEZZO_HOME) return path.resolve(env.MEZZO_HOME);
   // The XDG specification has relative values ignored.
   const cache =
-    env.XDG_CACHE_HOME && path.isAbsolute(env.XDG_CACHE_HOME) ? env.XDG_CACHE_HOME : path.join(homedir(), '.cache');
+    env.XDG_CACHE_HOME && path.isAbsolute(env.XDG_CACHE_HOME)
+      ? env.XDG_CACHE_HOME
+      : path.join(homedir(), '.cache');
   return path.join(cache, 'mezzo');
 }
 

@@ -1,7 +1,7 @@
 import { type Gpu, type Nvidia, parseNvidia } from './nvidia.ts';
-import type { MachineProbe } from './probe.ts';
 import { LINES } from './pins.ts';
 import { capabilityNumber, driverRuns } from './plan-install.ts';
+import type { MachineProbe } from './probe.ts';
 import { majorMinor } from './version.ts';
 
 /** A CUDA library that `libtorch_cuda` wants and the loader does not find. */
@@ -43,12 +43,17 @@ function isHeld(gpu: Gpu): boolean {
   return gpu.memory > 0 && gpu.memoryUsed / gpu.memory >= HELD_SHARE;
 }
 
-/** Judges every card of a probe: whether the LibTorch that was found (or would be installed) can compute on it. */
+/**
+ * Judges every card of a probe: whether the LibTorch that was found (or would be installed) can compute on
+ * it.
+ */
 export function judgeGpus(probe: MachineProbe): GpuFacts {
   const nvidia = parseNvidia(probe.nvidia);
   const { libtorch } = probe.discovery;
   const absent = probe.cuda ? absentLibraries(probe.cuda.ldd, probe.cuda.beside) : [];
-  const wanted = libtorch ? libtorch.cuda : (LINES.find(({ cuda }) => driverRuns(nvidia.cuda ?? '0.0', cuda)) ?? LINES[0]).cuda;
+  const wanted = libtorch
+    ? libtorch.cuda
+    : (LINES.find(({ cuda }) => driverRuns(nvidia.cuda ?? '0.0', cuda)) ?? LINES[0]).cuda;
   const obstacle = (gpu: Gpu): GpuObstacle => {
     if (wanted === null || (libtorch && !probe.cuda)) return 'cpu build';
     if (nvidia.cuda === null || !driverRuns(nvidia.cuda, wanted)) return 'driver';

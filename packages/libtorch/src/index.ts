@@ -1,16 +1,12 @@
-export { type Candidate, type Discovery, discoverLibTorch, requireLibTorch } from './discover.ts';
+export { type AmpDefault, type AmpDevice, ampDefault, type Precision } from './amp-default.ts';
 export { type CompileProgress, compileAddon, findAddon } from './compile.ts';
+export { availableCores, availableMemory, type CpuPrecision, thisCpu } from './cpu.ts';
+export { type Candidate, type Discovery, discoverLibTorch, requireLibTorch } from './discover.ts';
+export { type DoctorReport, diagnose, type GpuReport } from './doctor.ts';
 export { driverPresent } from './driver.ts';
 export { type ErrorDetails, MezzoError, TorchError } from './errors.ts';
 export { addonsFolder, installsFolder, mezzoHome } from './folders.ts';
 export type { NativeImage } from './image.ts';
-export type { LibTorch, Origin } from './libtorch.ts';
-export { type LoadedAddon, loadAddon, loadedAddon } from './load.ts';
-export { type Notice, onNotice } from './notices.ts';
-export {
-  type ArgInfo, type CudaMemory, type DType, type FlagName, type Handle, type MemoryFormatName, type MemoryStats,
-  type Native, native, type OpInfo, type ReturnInfo, type TypedArray,
-} from './native.ts';
 export {
   type InstallOptions,
   type InstallPlan,
@@ -18,13 +14,27 @@ export {
   installLibTorch,
   planTarget,
 } from './install.ts';
-export { type AmpDefault, type AmpDevice, ampDefault, type Precision } from './amp-default.ts';
-export { availableCores, availableMemory, type CpuPrecision, thisCpu } from './cpu.ts';
-export { type DoctorReport, diagnose, type GpuReport } from './doctor.ts';
 export { readableBytes } from './install-failure.ts';
 export { type Install, listInstalls, type Variant } from './installs.ts';
+export type { LibTorch, Origin } from './libtorch.ts';
+export { type LoadedAddon, loadAddon, loadedAddon } from './load.ts';
+export {
+  type ArgInfo,
+  type CudaMemory,
+  type DType,
+  type FlagName,
+  type Handle,
+  type MemoryFormatName,
+  type MemoryStats,
+  type Native,
+  native,
+  type OpInfo,
+  type ReturnInfo,
+  type TypedArray,
+} from './native.ts';
+export { type Notice, onNotice } from './notices.ts';
 export { type Nvidia, parseNvidia, probeNvidia } from './nvidia.ts';
-export { recommendInstall, type Recommendation } from './plan-install.ts';
+export { type Recommendation, recommendInstall } from './plan-install.ts';
 export { requirePlatform } from './platform.ts';
 export { type MachineProbe, probeMachine } from './probe.ts';
 export type { Problem } from './problems.ts';

@@ -8,7 +8,10 @@ export function readableBytes(bytes: number): string {
 
 const OWN_LIBTORCH = 'or set LIBTORCH to a LibTorch folder that is here already';
 
-/** What pip says, told apart by its text. The first that matches counts: pip ends a lost network like a missing package. */
+/**
+ * What pip says, told apart by its text. The first that matches counts: pip ends a lost network like a
+ * missing package.
+ */
 const PIP_FAILURES: { pattern: RegExp; code: string; message: string; hint: string }[] = [
   {
     pattern: /No module named pip|ensurepip is not available/,
@@ -23,7 +26,8 @@ const PIP_FAILURES: { pattern: RegExp; code: string; message: string; hint: stri
     hint: `check the package index that pip is configured with (pip config list), ${OWN_LIBTORCH}`,
   },
   {
-    pattern: /NewConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|name resolution|SSLError|ProxyError|IncompleteRead|Connection (?:broken|reset)/,
+    pattern:
+      /NewConnectionError|ConnectionError|ConnectTimeout|ReadTimeout|name resolution|SSLError|ProxyError|IncompleteRead|Connection (?:broken|reset)/,
     code: 'NETWORK',
     message: 'pip could not reach the package index.',
     hint: `check the network and the proxy settings and run mezzo setup again, ${OWN_LIBTORCH}`,
@@ -55,7 +59,11 @@ export function pipFailure(
   if (known) return new MezzoError(known.code, known.message + said, { hint: known.hint });
   const ended = signal ? `pip was ended by ${signal}` : 'pip failed';
   const hint = `run mezzo setup again, ${OWN_LIBTORCH}`;
-  return new MezzoError('INSTALL_FAILED', `${ended}.${said || `\n  ${output.trim().split('\n').at(-1) ?? ''}`}`, { hint });
+  return new MezzoError(
+    'INSTALL_FAILED',
+    `${ended}.${said || `\n  ${output.trim().split('\n').at(-1) ?? ''}`}`,
+    { hint },
+  );
 }
 
 /** DISK_FULL, with what is needed and, where known, what is free. */
@@ -69,10 +77,14 @@ export function noSpace(folder: string, pins: PinSet, free?: number): MezzoError
 
 function noPermission(folder: string, cause?: unknown): MezzoError {
   const hint = 'set MEZZO_HOME to a folder that you may write to';
-  return new MezzoError('NO_PERMISSION', `LibTorch cannot be installed: no permission to write in ${folder}.`, {
-    hint,
-    cause,
-  });
+  return new MezzoError(
+    'NO_PERMISSION',
+    `LibTorch cannot be installed: no permission to write in ${folder}.`,
+    {
+      hint,
+      cause,
+    },
+  );
 }
 
 /** Turns a file-system error of the installer itself into the same errors; others pass unchanged. */

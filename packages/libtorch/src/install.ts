@@ -8,8 +8,8 @@ import { fileFailure, noSpace } from './install-failure.ts';
 import { type Install, RECEIPT, type Receipt, readReceipt, type Variant } from './installs.ts';
 import { inspectLibTorch } from './libtorch.ts';
 import { type LockHolder, withLock } from './lock.ts';
-import { pipInstall } from './pip.ts';
 import { type PinSet, readPins } from './pins.ts';
+import { pipInstall } from './pip.ts';
 import { pythonCommand } from './python.ts';
 
 export interface InstallProgress {
@@ -48,10 +48,11 @@ export function planTarget({ version, variant, env = process.env, pinsFolder }: 
 }
 
 /**
- * Installs a pinned LibTorch into Mezzo's folder with the user's own pip, checking every file against its hash. The
- * copy appears under its name only when it is whole; a copy that is there already is only marked as the chosen one.
- * @throws {MezzoError} NO_SUCH_SET, PYTHON_MISSING, PIP_MISSING, NETWORK, HASH_MISMATCH, DISK_FULL, NO_PERMISSION,
- * INSTALL_FAILED, INTERRUPTED
+ * Installs a pinned LibTorch into Mezzo's folder with the user's own pip, checking every file against its
+ * hash. The copy appears under its name only when it is whole; a copy that is there already is only marked as
+ * the chosen one.
+ * @throws {MezzoError} NO_SUCH_SET, PYTHON_MISSING, PIP_MISSING, NETWORK, HASH_MISMATCH, DISK_FULL,
+ * NO_PERMISSION, INSTALL_FAILED, INTERRUPTED
  */
 export async function installLibTorch(options: InstallOptions): Promise<Install> {
   const { env = process.env, onProgress = () => {} } = options;

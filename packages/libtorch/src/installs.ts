@@ -29,8 +29,8 @@ export function readReceipt(folder: string): Receipt | undefined {
 }
 
 /**
- * Mezzo's own finished copies, the one to use first: CUDA copies before CPU ones where a driver is present (a home
- * may be shared with machines without), then the one that setup chose last.
+ * Mezzo's own finished copies, the one to use first: CUDA copies before CPU ones where a driver is present (a
+ * home may be shared with machines without), then the one that setup chose last.
  */
 export function listInstalls(driver: boolean, env: NodeJS.ProcessEnv = process.env): Install[] {
   const folder = installsFolder(env);

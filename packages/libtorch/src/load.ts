@@ -4,6 +4,7 @@ import { discoverLibTorch, loadFailure, requireLibTorch } from './discover.ts';
 import { driverPresent } from './driver.ts';
 import { MezzoError } from './errors.ts';
 import { cudaLibrary, type LibTorch } from './libtorch.ts';
+import type { Native } from './native.ts';
 import { notify } from './notices.ts';
 import { requirePlatform } from './platform.ts';
 
@@ -26,7 +27,8 @@ export function loadedAddon(): LoadedAddon | undefined {
 }
 
 /**
- * Finds LibTorch, compiles the addon if it is not there yet (a notice says so before), and loads it, once a thread.
+ * Finds LibTorch, compiles the addon if it is not there yet (a notice says so before), and loads it, once a
+ * thread.
  * @throws {MezzoError} LIBTORCH_MISSING, LIBTORCH_VERSION, LIBTORCH_BROKEN, COMPILER_MISSING, ADDON_COMPILE,
  * PLATFORM_UNSUPPORTED
  */
@@ -64,19 +66,25 @@ function openAddon(path: string, libtorch: LibTorch): object {
   return module.exports;
 }
 
-/** LibTorch asks once whether it has CUDA and remembers a no for good, so this comes before any other call into it. */
+/**
+ * LibTorch asks once whether it has CUDA and remembers a no for good, so this comes before any other call
+ * into it. On a machine with a driver, CUDA that does not come to be is said in a notice.
+ */
 function openCuda(exports: object, libtorch: LibTorch): LoadedAddon['cuda'] {
-  const library = cudaLibrary(libtorch);
   if (!driverPresent()) return { opened: false, reason: 'no NVIDIA driver on this machine' };
-  if (!library) return { opened: false, reason: `LibTorch ${libtorch.version} at ${libtorch.path} is a CPU build` };
-  try {
-    (exports as { openLibrary(path: string): void }).openLibrary(library);
-    return { opened: true };
-  } catch (error) {
-    const reason = `${library} did not open: ${(error as Error).message}`;
-    const message = `CUDA is not available, the CPU is used. ${reason}. mezzo doctor names the fix.`;
+  const refused = (reason: string): LoadedAddon['cuda'] => {
+    const message = `CUDA is not available, the CPU is used: ${reason}. mezzo doctor names the fix.`;
     notify({ code: 'CUDA_UNAVAILABLE', message });
     return { opened: false, reason };
+  };
+  const library = cudaLibrary(libtorch);
+  if (!library) return refused(`LibTorch ${libtorch.version} at ${libtorch.path} is a CPU build`);
+  const addon = exports as Pick<Native, 'cudaDeviceCount'> & { openLibrary(path: string): void };
+  try {
+    addon.openLibrary(library);
+    return addon.cudaDeviceCount() > 0 ? { opened: true } : refused('the CUDA runtime finds no device');
+  } catch (error) {
+    return refused(`${library} did not open: ${(error as Error).message}`);
   }
 }
 

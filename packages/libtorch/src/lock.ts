@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,9 +25,9 @@ const SILENT_MS = 60_000;
 const RETRY_MS = 200;
 
 /**
- * Runs `work` while holding a lock file, so that two processes do not do the same long job at once. Waits for the
- * present holder and says so once through `onWait`. A holder is taken to be gone when its process is (same host) or
- * when it has not touched the file for a minute.
+ * Runs `work` while holding a lock file, so that two processes do not do the same long job at once. Waits for
+ * the present holder and says so once through `onWait`. A holder is taken to be gone when its process is
+ * (same host) or when it has not touched the file for a minute.
  *
  * The lock saves work; results must still be published by an atomic rename, which is what makes them safe.
  */

@@ -7,17 +7,42 @@ export type Handle = number;
 
 /** PyTorch's dtype names. */
 export type DType =
-  | 'float32' | 'float64' | 'float16' | 'bfloat16'
-  | 'int64' | 'int32' | 'int16' | 'int8' | 'uint8' | 'bool'
-  | 'uint16' | 'uint32' | 'uint64'
-  | 'complex32' | 'complex64' | 'complex128'
-  | 'float8_e4m3fn' | 'float8_e5m2' | 'qint8' | 'quint8' | 'qint32';
+  | 'float32'
+  | 'float64'
+  | 'float16'
+  | 'bfloat16'
+  | 'int64'
+  | 'int32'
+  | 'int16'
+  | 'int8'
+  | 'uint8'
+  | 'bool'
+  | 'uint16'
+  | 'uint32'
+  | 'uint64'
+  | 'complex32'
+  | 'complex64'
+  | 'complex128'
+  | 'float8_e4m3fn'
+  | 'float8_e5m2'
+  | 'qint8'
+  | 'quint8'
+  | 'qint32';
 
 export type MemoryFormatName = 'contiguous' | 'preserve' | 'channels_last' | 'channels_last_3d';
 
 export type TypedArray =
-  | Int8Array | Uint8Array | Uint8ClampedArray | Int16Array | Uint16Array | Int32Array | Uint32Array
-  | Float32Array | Float64Array | BigInt64Array | BigUint64Array;
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
 
 export interface ArgInfo {
   name: string;
@@ -63,8 +88,12 @@ export interface CudaMemory {
 }
 
 export type FlagName =
-  | 'cudnn.benchmark' | 'cudnn.deterministic' | 'cudnn.allowTf32'
-  | 'cuda.matmul.allowTf32' | 'mkldnn.enabled' | 'deterministic';
+  | 'cudnn.benchmark'
+  | 'cudnn.deterministic'
+  | 'cudnn.allowTf32'
+  | 'cuda.matmul.allowTf32'
+  | 'mkldnn.enabled'
+  | 'deterministic';
 
 /**
  * The addon, one to one. Errors are {@link TorchError}s with the codes STALE_HANDLE, BAD_ARGUMENT, NO_SUCH_OP,
@@ -126,12 +155,19 @@ export interface Native extends NativeImage {
   hostBuffer(bytes: number, pinned: boolean): Handle;
 
   backward(
-    outputs: Float64Array, gradients: Float64Array | undefined, retainGraph: boolean, createGraph: boolean,
+    outputs: Float64Array,
+    gradients: Float64Array | undefined,
+    retainGraph: boolean,
+    createGraph: boolean,
     inputs?: Float64Array,
   ): void;
   grads(
-    outputs: Float64Array, inputs: Float64Array, gradOutputs: Float64Array | undefined, retainGraph: boolean,
-    createGraph: boolean, allowUnused: boolean,
+    outputs: Float64Array,
+    inputs: Float64Array,
+    gradOutputs: Float64Array | undefined,
+    retainGraph: boolean,
+    createGraph: boolean,
+    allowUnused: boolean,
   ): Float64Array;
   grad(handle: Handle): Handle;
   /** The gradients of many tensors, 0 where there is none. */
@@ -184,6 +220,8 @@ export interface Native extends NativeImage {
   cudaResetPeak(device: number): void;
   cudaEmptyCache(device: number): void;
 
+  /** Opens a shared library for all to see; `libtorch_cuda` before anything asks for CUDA. */
+  openLibrary(path: string): void;
   setErrorFactory(factory: (code: string, message: string, trace?: string) => Error): void;
 }
 

@@ -1,4 +1,6 @@
-/** Something the user should know that is no error: what takes long, what was chosen, what is used instead. */
+/**
+ * Something the user should know that is no error: what takes long, what was chosen, what is used instead.
+ */
 export interface Notice {
   code: 'LIBTORCH_CHOSEN' | 'ADDON_COMPILES' | 'CUDA_UNAVAILABLE';
   message: string;

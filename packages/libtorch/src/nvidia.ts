@@ -66,7 +66,11 @@ export function probeNvidia(env: NodeJS.ProcessEnv = process.env): NvidiaProbe {
   const program = findExecutable('nvidia-smi', env) ?? findExecutable('/usr/lib/wsl/lib/nvidia-smi', env);
   if (!driver || !program) return { driver, gpus: null, overview: null, apps: null, visible };
   const ask = (...args: string[]): Recorded => {
-    const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8', env, timeout: 30_000 });
+    const { status, stdout, stderr, error } = spawnSync(program, args, {
+      encoding: 'utf8',
+      env,
+      timeout: 30_000,
+    });
     return { status, stdout: stdout ?? '', stderr: error ? error.message : stderr };
   };
   const query = (what: string) => ask(what, '--format=csv,noheader,nounits');
@@ -103,7 +107,9 @@ export function parseNvidia(probe: NvidiaProbe): Nvidia {
       driver,
       exclusive: mode.startsWith('Exclusive'),
       visible: isVisible(Number(index), uuid, probe.visible),
-      processes: processes.filter((process) => process.uuid === uuid).map(({ uuid: _, ...process }) => process),
+      processes: processes
+        .filter((process) => process.uuid === uuid)
+        .map(({ uuid: _, ...process }) => process),
     };
   });
   const said = /CUDA(?: UMD)? Version\s*:\s*(\d+\.\d+)/.exec(probe.overview?.stdout ?? '')?.[1];

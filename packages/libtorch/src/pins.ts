@@ -54,6 +54,8 @@ export function readPins(version: string, variant: Variant, folder: URL = PINS_F
     packages,
     downloadBytes: packages.reduce((sum, { bytes }) => sum + bytes, 0),
     unpackedBytes: Number(/^# unpacked: (\d+) bytes$/m.exec(text)?.[1]),
-    digest: createHash('sha256').update(text.replace(/ *#.*$/gm, '')).digest('hex'),
+    digest: createHash('sha256')
+      .update(text.replace(/ *#.*$/gm, ''))
+      .digest('hex'),
   };
 }

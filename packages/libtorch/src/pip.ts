@@ -29,7 +29,15 @@ const PLATFORMS = [
 ];
 
 // One Python tag whatever the host's: only the libraries inside the wheels are used.
-const TARGET = ['--python-version', '3.12', '--implementation', 'cp', '--abi', 'cp312', '--only-binary=:all:'];
+const TARGET = [
+  '--python-version',
+  '3.12',
+  '--implementation',
+  'cp',
+  '--abi',
+  'cp312',
+  '--only-binary=:all:',
+];
 
 /**
  * One `pip install --require-hashes --no-deps --target`, with the user's own index settings.
@@ -41,7 +49,14 @@ export async function pipInstall(request: PipRun): Promise<void> {
   const args = ['-m', 'pip', 'install', '--no-deps', '--require-hashes', '-r', pins.file, '--target', site];
   args.push(...TARGET, ...PLATFORMS.flatMap((tag) => ['--platform', tag]));
   // Without the cache the wheels lie on the disk once, in a folder that was announced.
-  args.push('--no-compile', '--no-cache-dir', '--no-input', '--disable-pip-version-check', '--progress-bar', 'off');
+  args.push(
+    '--no-compile',
+    '--no-cache-dir',
+    '--no-input',
+    '--disable-pip-version-check',
+    '--progress-bar',
+    'off',
+  );
   const child = spawn(python, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     // These user settings contradict --target.
@@ -60,23 +75,28 @@ export async function pipInstall(request: PipRun): Promise<void> {
     const bytes = phase === 'download' ? Math.min(downloadedBytes(temporary), totalBytes) : totalBytes;
     onProgress({ phase, bytes, totalBytes });
   };
+  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
+    child.on('error', (error) => {
+      // Stopped by the signal: its files must not be touched before it is gone.
+      if (child.pid === undefined) reject(error);
+    });
+    child.on('close', (code, killedBy) => resolve([code, killedBy]));
+  });
   report();
   const poll = setInterval(report, POLL_MS);
   try {
-    const [code, killedBy] = await new Promise<[number | null, NodeJS.Signals | null]>((resolve, reject) => {
-      child.on('error', reject);
-      child.on('close', (exit, ended) => resolve([exit, ended]));
-    });
+    const [code, killedBy] = await ended;
+    if (signal?.aborted)
+      throw new MezzoError('INTERRUPTED', 'the installation was stopped; nothing was installed');
     if (code !== 0) throw pipFailure(output, killedBy, path.dirname(path.dirname(temporary)), pins);
-  } catch (error) {
-    if (signal?.aborted) throw new MezzoError('INTERRUPTED', 'the installation was stopped; nothing was installed');
-    throw error;
   } finally {
     clearInterval(poll);
   }
 }
 
-/** pip says nothing of its progress when it has no terminal, so the size of what it has fetched is looked up. */
+/**
+ * pip says nothing of its progress when it has no terminal, so the size of what it has fetched is looked up.
+ */
 function downloadedBytes(temporary: string): number {
   let bytes = 0;
   for (const entry of readdirSync(temporary)) {

@@ -10,7 +10,10 @@ export interface Recommendation {
   reason: string;
 }
 
-/** Whether a driver that supports CUDA up to `driverCuda` runs a build for `cuda`: within a major version it does. */
+/**
+ * Whether a driver that supports CUDA up to `driverCuda` runs a build for `cuda`: within a major version it
+ * does.
+ */
 export function driverRuns(driverCuda: string, cuda: string): boolean {
   return (majorMinor(driverCuda)?.[0] ?? 0) >= (majorMinor(cuda)?.[0] ?? 0);
 }
@@ -21,8 +24,8 @@ export function capabilityNumber([major, minor]: readonly [number, number]): num
 }
 
 /**
- * The set to install: for the CUDA cards that some supported LibTorch can drive, the newest line that drives all of
- * them; the CPU set of the default line where there is none.
+ * The set to install: for the CUDA cards that some supported LibTorch can drive, the newest line that drives
+ * all of them; the CPU set of the default line where there is none.
  */
 export function recommendInstall({ gpus, cuda }: Nvidia): Recommendation {
   const cpu = (reason: string): Recommendation => ({ version: LINES[0].version, variant: 'cpu', reason });
@@ -34,14 +37,20 @@ export function recommendInstall({ gpus, cuda }: Nvidia): Recommendation {
   const line = runnable.find((candidate) => served.every((gpu) => serves(candidate, gpu)));
   if (served.length === 0 || !line) return cpu(`no supported LibTorch has kernels for ${first.name}`);
   const names = [...new Set(served.map(({ name }) => name))].join(', ');
-  return { version: line.version, variant: 'cuda', reason: `${names}; driver ${first.driver} (CUDA ${cuda})` };
+  return {
+    version: line.version,
+    variant: 'cuda',
+    reason: `${names}; driver ${first.driver} (CUDA ${cuda})`,
+  };
 }
 
 function serves(line: Line, gpu: Gpu): boolean {
   return gpu.capability !== null && capabilityNumber(gpu.capability) >= line.capability;
 }
 
-/** The newest pinned line that a driver runs and that has kernels for a card; undefined when there is none. */
+/**
+ * The newest pinned line that a driver runs and that has kernels for a card; undefined when there is none.
+ */
 export function lineFor(gpu: Gpu, driverCuda: string): Line | undefined {
   return LINES.find((line) => driverRuns(driverCuda, line.cuda) && serves(line, gpu));
 }

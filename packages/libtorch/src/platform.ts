@@ -2,7 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { MezzoError } from './errors.ts';
 
 /** The one sentence about where Mezzo runs. */
-export const PLATFORM_REQUIRED = 'Linux on x86-64 with glibc 2.28 or newer (Debian 10, Ubuntu 20.04 and later)';
+export const PLATFORM_REQUIRED =
+  'Linux on x86-64 with glibc 2.28 or newer (Debian 10, Ubuntu 20.04 and later)';
 
 /** Whether this process runs on musl, for which there is no LibTorch. */
 export function onMusl(): boolean {

@@ -10,8 +10,8 @@ import { type Discovery, discoverLibTorch } from './discover.ts';
 import { findExecutable } from './executables.ts';
 import { mezzoHome } from './folders.ts';
 import { cudaLibrary, type LibTorch } from './libtorch.ts';
-import { onMusl } from './platform.ts';
 import { type NvidiaProbe, probeNvidia } from './nvidia.ts';
+import { onMusl } from './platform.ts';
 import { pythonCommand } from './python.ts';
 
 /** What LibTorch says of itself and of the CPU once it is loaded. */
@@ -38,7 +38,9 @@ export interface MachineProbe {
   cpu: { model: string; flags: string[]; maxIsa: string | null; cores: number };
   memory: { total: number; available: number };
   nvidia: NvidiaProbe;
-  /** About `libtorch_cuda`; null for a CPU build, and on machines without a driver, where it does not matter. */
+  /**
+   * About `libtorch_cuda`; null for a CPU build, and on machines without a driver, where it does not matter.
+   */
   cuda: {
     /** What `ldd` says of it. */
     ldd: string;
@@ -68,13 +70,23 @@ export function probeMachine({ env = process.env, load = true }: ProbeOptions = 
   const { libtorch } = discovery;
   const addon = (libtorch && findAddon({ libtorch, env })) ?? null;
   return {
-    platform: { os: process.platform, arch: process.arch, musl: onMusl(), glibc: firstLine('getconf', ['GNU_LIBC_VERSION'], env) },
+    platform: {
+      os: process.platform,
+      arch: process.arch,
+      musl: onMusl(),
+      glibc: firstLine('getconf', ['GNU_LIBC_VERSION'], env),
+    },
     node: { version: process.version, executable: process.execPath },
     compiler: probeCompiler(env),
     python: probePython(env),
     discovery,
     home: mezzoHome(env),
-    cpu: { model, flags, maxIsa: env.ONEDNN_MAX_CPU_ISA ?? env.DNNL_MAX_CPU_ISA ?? null, cores: availableCores() },
+    cpu: {
+      model,
+      flags,
+      maxIsa: env.ONEDNN_MAX_CPU_ISA ?? env.DNNL_MAX_CPU_ISA ?? null,
+      cores: availableCores(),
+    },
     memory: { total: totalmem(), available: availableMemory() },
     nvidia,
     cuda: libtorch && nvidia.driver ? probeCuda(libtorch, env) : null,
@@ -91,7 +103,10 @@ function probeCompiler(env: NodeJS.ProcessEnv): MachineProbe['compiler'] {
   const compiler = findCompiler(env);
   if (!compiler) return null;
   const [program, ...leading] = compiler.command;
-  return { command: compiler.command.join(' '), version: firstLine(program, [...leading, '--version'], env) ?? 'unknown' };
+  return {
+    command: compiler.command.join(' '),
+    version: firstLine(program, [...leading, '--version'], env) ?? 'unknown',
+  };
 }
 
 function probePython(env: NodeJS.ProcessEnv): MachineProbe['python'] {
@@ -122,7 +137,10 @@ function probeCuda(libtorch: LibTorch, env: NodeJS.ProcessEnv): MachineProbe['cu
 function builtFor(libtorch: LibTorch): string | null {
   const file = path.join(libtorch.path, 'lib/libtorch_python.so');
   if (!existsSync(file)) return null;
-  const lists = readFileSync(file).toString('latin1').match(/(?:\b(?:sm|compute)_\d+a?(?: (?=sm|compute))?){2,}/g) ?? [];
+  const lists =
+    readFileSync(file)
+      .toString('latin1')
+      .match(/(?:\b(?:sm|compute)_\d+a?(?: (?=sm|compute))?){2,}/g) ?? [];
   return lists.sort((a, b) => b.length - a.length)[0] ?? null;
 }
 

@@ -46,9 +46,13 @@ export const CHECKS: Check[] = [
 function platform({ probe: { platform: here } }: Findings): Problem[] {
   if (here.os === 'linux' && here.arch === 'x64' && !here.musl) return [];
   const code = here.os === 'linux' && here.musl ? 'MUSL_UNSUPPORTED' : 'PLATFORM_UNSUPPORTED';
-  const found = here.musl ? `${here.os} ${here.arch} with musl, for which there is no LibTorch` : `${here.os} ${here.arch}`;
+  const found = here.musl
+    ? `${here.os} ${here.arch} with musl, for which there is no LibTorch`
+    : `${here.os} ${here.arch}`;
   const message = `Mezzo runs on ${PLATFORM_REQUIRED}; this is ${found}. Meanwhile nothing can be trained.`;
-  return [{ code, message, fix: 'run Mezzo on such a system, or in a container of one (debian:12, ubuntu:24.04)' }];
+  return [
+    { code, message, fix: 'run Mezzo on such a system, or in a container of one (debian:12, ubuntu:24.04)' },
+  ];
 }
 
 function node({ probe }: Findings): Problem[] {
@@ -74,7 +78,8 @@ function libtorchFound({ probe: { discovery } }: Findings): Problem[] {
 
 function compiler({ probe }: Findings): Problem[] {
   if (probe.compiler || probe.addon.path) return [];
-  const message = 'There is no C++ compiler, and the addon is not built yet. Meanwhile nothing can be trained.';
+  const message =
+    'There is no C++ compiler, and the addon is not built yet. Meanwhile nothing can be trained.';
   return [{ code: 'COMPILER_MISSING', message, fix: 'apt-get install g++, or set CXX to a C++20 compiler' }];
 }
 
@@ -88,13 +93,21 @@ function python({ probe: { python: found, discovery } }: Findings): Problem[] {
   }
   if (found.pip !== null) return [];
   const message = `${found.version} (${found.command}) has no pip, ${needed}`;
-  return [{ code: 'PIP_MISSING', message, fix: 'apt-get install python3-pip, or set MEZZO_PYTHON to a Python with pip' }];
+  return [
+    {
+      code: 'PIP_MISSING',
+      message,
+      fix: 'apt-get install python3-pip, or set MEZZO_PYTHON to a Python with pip',
+    },
+  ];
 }
 
 function loads({ probe: { addon } }: Findings): Problem[] {
   if (!addon.load || 'report' in addon.load) return [];
   const { code, message, hint } = addon.load.failure;
-  return [{ code, message: `${message}\nMeanwhile nothing can be trained.`, fix: hint ?? 'mezzo setup --force' }];
+  return [
+    { code, message: `${message}\nMeanwhile nothing can be trained.`, fix: hint ?? 'mezzo setup --force' },
+  ];
 }
 
 function driverAnswers({ probe: { nvidia }, gpus }: Findings): Problem[] {
@@ -143,7 +156,8 @@ function driverTooOld(findings: Findings): Problem[] {
   const first = cards[0];
   if (!first) return [];
   const { cuda, wanted } = findings.gpus;
-  const line = LINES.find((known) => majorMinor(known.cuda)?.[0] === majorMinor(wanted ?? '')?.[0]) ?? LINES[0];
+  const line =
+    LINES.find((known) => majorMinor(known.cuda)?.[0] === majorMinor(wanted ?? '')?.[0]) ?? LINES[0];
   const knows = cuda === null ? 'tells no CUDA version' : `supports CUDA ${cuda} at most`;
   const needs = `${build(findings)} is built with CUDA ${wanted}, which needs driver ${line.driver} or newer`;
   const message = `NVIDIA driver ${first.driver} ${knows}; ${needs}. ${MEANWHILE_CPU}`;
@@ -180,7 +194,10 @@ function cudaLibraries(findings: Findings): Problem[] {
   const line = lineFor(cards[0] as GpuUse, cuda ?? '0.0') ?? LINES[0];
   const version = libtorch?.version.replace(/\+.*$/, '') ?? line.version;
   const own = `${useLine(findings, line)}, which installs LibTorch ${line.version} with its CUDA libraries`;
-  const fix = libtorch?.origin === 'python' ? `python3 -m pip install torch==${version} (with its dependencies), or ${own}` : own;
+  const fix =
+    libtorch?.origin === 'python'
+      ? `python3 -m pip install torch==${version} (with its dependencies), or ${own}`
+      : own;
   if (wrong.length === 0) {
     const message = `${build(findings)} needs CUDA libraries that are not there: ${list(absent)}. ${MEANWHILE_CPU}`;
     return [{ code: 'CUDA_LIBRARIES_MISSING', message, fix }];
@@ -220,7 +237,11 @@ function held(findings: Findings): Problem[] {
     const instead = card.obstacle === 'exclusive' ? MEANWHILE_CPU : 'Meanwhile it is shared.';
     const meanwhile = free ? `Meanwhile GPU ${free.index} is used.` : instead;
     const message = `GPU ${card.index} (${card.name}) is held by ${by}; ${share}. ${meanwhile}`;
-    return { code: 'GPU_BUSY', message, fix: 'wait for these processes or end them, or train with device=cpu' };
+    return {
+      code: 'GPU_BUSY',
+      message,
+      fix: 'wait for these processes or end them, or train with device=cpu',
+    };
   });
 }
 
@@ -230,6 +251,7 @@ function refused(findings: Findings): Problem[] {
   if (cards.length === 0 || !load || !('report' in load)) return [];
   const why = load.report.cudaRefused ?? 'the CUDA runtime finds no device';
   const message = `${build(findings)} does not come to use ${names(cards)}: ${why}. ${MEANWHILE_CPU}`;
-  const fix = 'reboot or reload the NVIDIA driver (nvidia-smi must work in the same shell); in containers start them with --gpus all';
+  const fix =
+    'reboot or reload the NVIDIA driver (nvidia-smi must work in the same shell); in containers start them with --gpus all';
   return [{ code: 'CUDA_UNAVAILABLE', message, fix }];
 }

@@ -1,9 +1,20 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
-import { mezzoHome } from './folders.ts';
 import { findExecutable } from './executables.ts';
+import { mezzoHome } from './folders.ts';
 
 /** What an interpreter said about itself and where it would import `torch` from. */
 export interface PythonAnswer {
@@ -41,9 +52,9 @@ export function pythonCommand(env: NodeJS.ProcessEnv = process.env): string {
 /**
  * Asks the interpreter where its `torch` is; a sentence says why there is no answer.
  *
- * The answer is kept in Mezzo's folder and reused while the interpreter and every folder of its search path are
- * unchanged, so a later install or removal of torch is seen. A script in the interpreter's place (pyenv, asdf)
- * picks its Python by the current folder, so its answer is never kept.
+ * The answer is kept in Mezzo's folder and reused while the interpreter and every folder of its search path
+ * are unchanged, so a later install or removal of torch is seen. A script in the interpreter's place (pyenv,
+ * asdf) picks its Python by the current folder, so its answer is never kept.
  */
 export function askPython(env: NodeJS.ProcessEnv = process.env): PythonAnswer | string {
   const command = pythonCommand(env);
@@ -85,7 +96,9 @@ function cachePath(interpreter: string, env: NodeJS.ProcessEnv): string {
 }
 
 function modificationTimes(files: string[]): Record<string, number | null> {
-  return Object.fromEntries(files.map((file) => [file, statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? null]));
+  return Object.fromEntries(
+    files.map((file) => [file, statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? null]),
+  );
 }
 
 function readCache(file: string): CachedAnswer | undefined {
@@ -107,7 +120,9 @@ function writeCache(file: string, answer: CachedAnswer): void {
   } catch (error) {
     // A read-only or full home costs the next start one process, never the answer.
     rmSync(temporary, { force: true });
-    if (!['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) {
+    if (
+      !['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
+    ) {
       throw error;
     }
   }

@@ -1,4 +1,4 @@
-import { compileAddon, type CompileProgress, findAddon } from './compile.ts';
+import { type CompileProgress, compileAddon, findAddon } from './compile.ts';
 import { discoverLibTorch, requireLibTorch } from './discover.ts';
 import { judgeGpus } from './gpu-use.ts';
 import { type InstallPlan, type InstallProgress, installLibTorch, planTarget } from './install.ts';
@@ -39,10 +39,15 @@ const CURED = ['cpu build', 'driver', 'kernels', 'libraries'];
 
 /**
  * Decides what is missing on this machine; changes nothing.
- * @throws {MezzoError} PLATFORM_UNSUPPORTED; LIBTORCH_MISSING or LIBTORCH_VERSION where `LIBTORCH` names a folder
- * that cannot be used, because nothing that setup installs would be looked at.
+ * @throws {MezzoError} PLATFORM_UNSUPPORTED; LIBTORCH_MISSING or LIBTORCH_VERSION where `LIBTORCH` names a
+ * folder that cannot be used, because nothing that setup installs would be looked at.
  */
-export function planSetup({ force = false, version, variant, env = process.env }: SetupOptions = {}): SetupPlan {
+export function planSetup({
+  force = false,
+  version,
+  variant,
+  env = process.env,
+}: SetupOptions = {}): SetupPlan {
   requirePlatform();
   const probe = probeMachine({ env, load: false });
   if (env.LIBTORCH) requireLibTorch(probe.discovery);
@@ -50,7 +55,8 @@ export function planSetup({ force = false, version, variant, env = process.env }
   const present = probe.discovery.libtorch;
   const named = version !== undefined || variant !== undefined;
   const unserved =
-    fit.variant === 'cuda' && judgeGpus(probe).gpus.some(({ obstacle }) => obstacle && CURED.includes(obstacle));
+    fit.variant === 'cuda' &&
+    judgeGpus(probe).gpus.some(({ obstacle }) => obstacle && CURED.includes(obstacle));
   const needed = force || named || !present || unserved;
   const target = planTarget({ version: version ?? fit.version, variant: variant ?? fit.variant, env });
   return {

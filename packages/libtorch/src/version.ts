@@ -14,7 +14,9 @@ export function compareVersions(a: string, b: string): number {
   return Math.sign(left[0] - right[0] || left[1] - right[1]);
 }
 
-/** Whether a LibTorch version is in the supported range. The patch level never counts: builds misreport it. */
+/**
+ * Whether a LibTorch version is in the supported range. The patch level never counts: builds misreport it.
+ */
 export function isSupported(version: string): boolean {
   return (
     majorMinor(version) !== undefined &&

@@ -5,6 +5,7 @@ import { constants } from 'node:os';
 import path from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { compileAddon, compileAddonSync, findAddon } from '../src/compile.ts';
+import { findExecutable } from '../src/executables.ts';
 import type { LibTorch } from '../src/libtorch.ts';
 import { linkableWheel, temporaryFolder } from './fake-libtorch.ts';
 
@@ -56,7 +57,12 @@ test('the sources become an addon, which is found again without compiling', asyn
   const { libtorch, sources, env } = workshop(t);
   assert.equal(findAddon({ libtorch, sources, env }), undefined);
   const progress: unknown[] = [];
-  const addon = await compileAddon({ libtorch, sources, env, onProgress: (step) => progress.push({ ...step }) });
+  const addon = await compileAddon({
+    libtorch,
+    sources,
+    env,
+    onProgress: (step) => progress.push({ ...step }),
+  });
   assert.deepEqual(load(addon), { answer: 42 });
   assert.deepEqual(progress, [
     { done: 0, total: 2 },
@@ -134,7 +140,7 @@ test('a compile error shows what the compiler says first and leaves no addon', a
     name: 'MezzoError',
     code: 'ADDON_COMPILE',
     message:
-      `/usr/bin/g++ could not make answer.cc:\n` +
+      `${findExecutable(program)} could not make answer.cc:\n` +
       `  ${sources}/answer.cc:1:23: error: 'forty_two' was not declared in this scope`,
     hint: 'mezzo doctor shows what was found',
   });
@@ -143,6 +149,22 @@ test('a compile error shows what the compiler says first and leaves no addon', a
     objects().map((name) => name.replace(/-.*/, '')),
     ['addon'],
   );
+});
+
+test('an error inside a header is shown with the line of the source that led there', async (t) => {
+  const { libtorch, sources, env } = workshop(t);
+  const header = path.join(libtorch.path, 'include/twice.h');
+  writeFileSync(header, 'template <class T> T twice(T x) { return x.nothing + x; }\n');
+  writeFileSync(path.join(sources, 'answer.cc'), '#include <twice.h>\nint answer() { return twice(21); }\n');
+  await assert.rejects(compileAddon({ libtorch, sources, env: { ...env, CXX: 'g++' } }), (error: Error) => {
+    // Columns differ between compiler versions.
+    assert.deepEqual(error.message.replace(/:\d+:(?= )/g, ':').split('\n'), [
+      `${findExecutable('g++')} could not make answer.cc:`,
+      `  ${sources}/answer.cc:2:   required from here`,
+      `  ${header}:1: error: request for member 'nothing' in 'x', which is of non-class type 'int'`,
+    ]);
+    return true;
+  });
 });
 
 test('no compiler: an error with the cure, unless the addon is there already', async (t) => {

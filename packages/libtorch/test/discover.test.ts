@@ -12,7 +12,9 @@ import { isSupported } from '../src/version.ts';
 import { fakeArchive, fakeWheel, temporaryFolder } from './fake-libtorch.ts';
 
 /** The interpreter itself, not the shim of a version manager. */
-const PYTHON = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' }).trim();
+const PYTHON = execFileSync('python3', ['-c', 'import sys; print(sys.executable)'], {
+  encoding: 'utf8',
+}).trim();
 const REAL = execFileSync('readlink', ['-f', PYTHON], { encoding: 'utf8' }).trim();
 
 function installed(home: string, name: string, version: string, chosenAt: string): void {
@@ -84,7 +86,10 @@ test('a wrong version is named with what is required and the way out', (t) => {
     `Could not load LibTorch.\n  Found:    LibTorch 1.12.1+cpu (LIBTORCH=${folder})\n` +
       '  Requires: LibTorch 2.10 to 2.15\n  Fix:      set LIBTORCH to another folder, or unset it and run mezzo setup',
   );
-  assert.equal(discoverLibTorch({ LIBTORCH: folder, MEZZO_ANY_LIBTORCH: '1' }).libtorch?.version, '1.12.1+cpu');
+  assert.equal(
+    discoverLibTorch({ LIBTORCH: folder, MEZZO_ANY_LIBTORCH: '1' }).libtorch?.version,
+    '1.12.1+cpu',
+  );
 });
 
 test('a folder that is no LibTorch says what it lacks', (t) => {

@@ -5,7 +5,8 @@ import { type DoctorReport, diagnose } from '../src/doctor.ts';
 import type { NvidiaProbe } from '../src/nvidia.ts';
 import type { MachineProbe } from '../src/probe.ts';
 
-const fixture = (name: string) => readFileSync(new URL(`../../test/fixtures/${name}`, import.meta.url), 'utf8');
+const fixture = (name: string) =>
+  readFileSync(new URL(`../../test/fixtures/${name}`, import.meta.url), 'utf8');
 const cards = (name: string) => JSON.parse(fixture(`machines/${name}.json`)) as NvidiaProbe;
 
 const NO_GPU: NvidiaProbe = { driver: false, gpus: null, overview: null, apps: null, visible: null };
@@ -16,7 +17,11 @@ const ARCHITECTURES = {
 const HOME = '/home/ada/.cache/mezzo';
 
 /** A machine on which everything is in order: Mezzo's own copy with its CUDA libraries, built and loaded. */
-function machine(nvidia: NvidiaProbe, version: keyof typeof ARCHITECTURES = '2.15.0', set = 'cuda'): MachineProbe {
+function machine(
+  nvidia: NvidiaProbe,
+  version: keyof typeof ARCHITECTURES = '2.15.0',
+  set = 'cuda',
+): MachineProbe {
   const cuda = version === '2.15.0' ? '13.2' : '12.8';
   const path = `${HOME}/libtorch/${version}-${set}/torch`;
   const full = `${version}+cu${cuda.replace('.', '')}`;
@@ -35,7 +40,11 @@ function machine(nvidia: NvidiaProbe, version: keyof typeof ARCHITECTURES = '2.1
     memory: { total: 64e9, available: 60e9 },
     nvidia,
     cuda: nvidia.driver
-      ? { ldd: fixture(`ldd-${set}-set.txt`), beside: ['libcudart.so.13'], architectures: ARCHITECTURES[version] }
+      ? {
+          ldd: fixture(`ldd-${set}-set.txt`),
+          beside: ['libcudart.so.13'],
+          architectures: ARCHITECTURES[version],
+        }
       : null,
     addon: {
       path: `${HOME}/addon/0123456789abcdef-01234567.node`,
@@ -160,8 +169,7 @@ test('a driver for CUDA 12 is too old for LibTorch 2.15, and 2.10 is the way on'
       message:
         'NVIDIA driver 535.183.01 supports CUDA 12.2 at most; LibTorch 2.15.0+cu132 is built with CUDA 13.2, ' +
         'which needs driver 580.65.06 or newer. Meanwhile the CPU is used.',
-      fix:
-        'mezzo setup, which installs LibTorch 2.10.0 for CUDA 12.8; or install NVIDIA driver 580.65.06 or newer',
+      fix: 'mezzo setup, which installs LibTorch 2.10.0 for CUDA 12.8; or install NVIDIA driver 580.65.06 or newer',
     },
   ]);
 });
@@ -187,7 +195,10 @@ test('CUDA libraries of another major version are told from missing ones', () =>
   const probe = machine(cards('t4'));
   const path = '/opt/venv/lib/python3.12/site-packages/torch';
   const changed = change(probe, {
-    discovery: { libtorch: { path, version: '2.14.0+cu130', cuda: '13.0', origin: 'python' }, candidates: [] },
+    discovery: {
+      libtorch: { path, version: '2.14.0+cu130', cuda: '13.0', origin: 'python' },
+      candidates: [],
+    },
     cuda: {
       ldd: '\tlibcublas.so.13 => not found\n\tlibcudnn.so.9 => /opt/venv/lib/libcudnn.so.9\n',
       beside: ['libcublas.so.12', 'libcudnn.so.9'],
@@ -331,7 +342,12 @@ test('a fresh machine: no LibTorch, no compiler, no pip', () => {
       addon: { path: null, load: null },
       discovery: {
         candidates: [
-          { origin: 'python', where: '/usr/bin/python3', verdict: 'rejected', reason: 'Python 3.11.2 has no torch' },
+          {
+            origin: 'python',
+            where: '/usr/bin/python3',
+            verdict: 'rejected',
+            reason: 'Python 3.11.2 has no torch',
+          },
           { origin: 'mezzo', where: `${HOME}/libtorch`, verdict: 'rejected', reason: 'not set up yet' },
         ],
       },
@@ -389,7 +405,11 @@ test('a LibTorch of the wrong version', () => {
 
 test('an addon that does not load', () => {
   const probe = machine(NO_GPU);
-  const failure = { code: 'LIBTORCH_BROKEN', message: 'Could not load LibTorch.', hint: 'mezzo setup --force' };
+  const failure = {
+    code: 'LIBTORCH_BROKEN',
+    message: 'Could not load LibTorch.',
+    hint: 'mezzo setup --force',
+  };
   assert.deepEqual(diagnose(change(probe, { addon: { path: '/x.node', load: { failure } } })).problems, [
     {
       code: 'LIBTORCH_BROKEN',

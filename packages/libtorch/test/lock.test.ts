@@ -38,7 +38,14 @@ test('the lock of a process that is gone is taken over at once', async (t) => {
   const { pid } = spawnSync('true');
   writeFileSync(lock, JSON.stringify({ pid, host: hostname(), token: 'dead' }));
   const waited: unknown[] = [];
-  assert.equal(await withLock(lock, async () => 'done', (holder) => waited.push(holder)), 'done');
+  assert.equal(
+    await withLock(
+      lock,
+      async () => 'done',
+      (holder) => waited.push(holder),
+    ),
+    'done',
+  );
   assert.deepEqual(waited, []);
 });
 
@@ -51,10 +58,14 @@ test('a lock of another host counts until it has been silent for a minute', asyn
     utimesSync(lock, past, past);
   };
   const waited: unknown[] = [];
-  const result = await withLock(lock, async () => 'done', (present) => {
-    waited.push(present);
-    silent();
-  });
+  const result = await withLock(
+    lock,
+    async () => 'done',
+    (present) => {
+      waited.push(present);
+      silent();
+    },
+  );
   assert.equal(result, 'done');
   assert.deepEqual(waited, [holder]);
 });

@@ -1,5 +1,5 @@
-import { loadDetection, type StepHarness } from './stepHarness.ts';
 import { Peer } from './peer.ts';
+import { loadDetection, type StepHarness } from './stepHarness.ts';
 import { alternate, type BenchRow, row, type Suite } from './suite.ts';
 
 const STEPS_A_ROUND = 3;
@@ -18,7 +18,10 @@ export const step: Suite = {
     const sides = { a: 'fp32, default layout', b: 'bf16, channels_last' };
     rows.push(row('fp32 / bf16', 's', sides, await alternate(rounds, measure(fp32), measure(bf16))));
     if (peerPython === null) return rows;
-    for (const [mode, ours] of [['fp32', fp32], ['bf16-cl', bf16]] as const) {
+    for (const [mode, ours] of [
+      ['fp32', fp32],
+      ['bf16-cl', bf16],
+    ] as const) {
       note(`${mode} against Python`);
       const args = ['--mode', mode, '--batch', batch, '--imgsz', imgsz, '--threads', threads].map(String);
       const peer = await Peer.start(peerPython, 'step.py', args);

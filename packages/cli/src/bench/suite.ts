@@ -48,7 +48,12 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-export function row(name: string, unit: string, sides: { a: string; b: string }, samples: { a: number[]; b: number[] }): BenchRow {
+export function row(
+  name: string,
+  unit: string,
+  sides: { a: string; b: string },
+  samples: { a: number[]; b: number[] },
+): BenchRow {
   const a = median(samples.a);
   const b = median(samples.b);
   return { name, a, b, ratio: a / b, unit, sides, samples };

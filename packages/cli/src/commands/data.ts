@@ -4,7 +4,11 @@ import { UsageError } from '../failure.ts';
 import { counted } from '../number-format.ts';
 
 const options = {
-  out: { type: 'path', default: null, help: 'folder for images, labels and data.yaml; it must be new or empty' },
+  out: {
+    type: 'path',
+    default: null,
+    help: 'folder for images, labels and data.yaml; it must be new or empty',
+  },
   train: { type: 'int', default: 240, range: [1, 1e6], help: 'pictures to train on' },
   val: { type: 'int', default: 60, range: [1, 1e6], help: 'pictures to validate on' },
   imgsz: { type: 'int', default: 320, range: [32, 4096], help: 'side of a picture in pixels' },
@@ -32,7 +36,12 @@ export const data: Command = {
       const known = `mezzo data knows: ${KINDS.join(', ')}`;
       throw new UsageError('USAGE', kind === undefined ? known : `'${stray ?? kind}' is not known; ${known}`);
     }
-    if (out === null) throw new UsageError('USAGE', '--out is missing: the folder to write', 'mezzo data shapes --out shapes');
+    if (out === null)
+      throw new UsageError(
+        'USAGE',
+        '--out is missing: the folder to write',
+        'mezzo data shapes --out shapes',
+      );
     const { generateShapes } = await import('@mezzo/detect');
     const set = await generateShapes({ out, ...wanted });
     if (json) {

@@ -25,12 +25,15 @@ export const doctor: Command = {
 };
 
 /** The report as lines of text. */
-export function doctorLines(report: DoctorReport, { bold, green, red, yellow }: Pick<Terminal, 'bold' | 'green' | 'red' | 'yellow'>): string[] {
+export function doctorLines(
+  report: DoctorReport,
+  { bold, green, red, yellow }: Pick<Terminal, 'bold' | 'green' | 'red' | 'yellow'>,
+): string[] {
   const { libtorch, cpu, gpus, compiler, python, platform, memory, problems } = report;
   const rows: [name: string, text: string][] = [
-    ['System', `${platform.os} ${platform.arch}${platform.glibc === null ? '' : `, glibc ${platform.glibc}`}`],
+    ['System', `${platform.os} ${platform.arch}${platform.glibc === null ? '' : `, ${platform.glibc}`}`],
     ['Node', report.node],
-    ['Compiler', compiler === null ? 'none' : `${compiler.command} ${compiler.version}`],
+    ['Compiler', compiler?.version ?? 'none'],
     ['Python', pythonText(python)],
     ['LibTorch', libtorch === null ? 'none' : `${libtorch.version} in ${libtorch.path} (${libtorch.reason})`],
     ['Addon', report.addon ?? 'not compiled yet'],
@@ -71,7 +74,7 @@ function gpuRows(gpus: DoctorReport['gpus']): [string, string][] {
 
 function pythonText({ command, version, pip }: DoctorReport['python']): string {
   if (version === null) return `none (${command})`;
-  return `${command} ${version}, ${pip === null ? 'without pip' : `pip ${pip}`}`;
+  return `${version}, ${pip === null ? 'without pip' : pip.replace(/ from .*/, '')}`;
 }
 
 function yesNo(native: boolean): string {

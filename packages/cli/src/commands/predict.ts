@@ -37,14 +37,18 @@ export const predict: Command = {
     for await (const result of model.stream(sources.length === 1 ? sources[0]! : [...sources], rest)) {
       pictures++;
       saveDir = result.saveDir;
-      for (const name of ['preprocess', 'inference', 'postprocess'] as const) totals[name] += result.speed[name];
+      for (const name of ['preprocess', 'inference', 'postprocess'] as const)
+        totals[name] += result.speed[name];
       if (json) terminal.print(JSON.stringify(result));
       else if (settings.verbose) terminal.print(`image ${pictures} ${result.summary()}`);
     }
     if (json) return 0;
-    const means = Object.entries(totals).map(([name, seconds]) => [name, seconds / Math.max(pictures, 1)] as const);
+    const means = Object.entries(totals).map(
+      ([name, seconds]) => [name, seconds / Math.max(pictures, 1)] as const,
+    );
     terminal.print(speedLine(Object.fromEntries(means)));
-    if (saveDir !== undefined) terminal.print(`${counted(pictures, 'picture')} saved to ${terminal.bold(saveDir)}`);
+    if (saveDir !== undefined)
+      terminal.print(`${counted(pictures, 'picture')} saved to ${terminal.bold(saveDir)}`);
     return 0;
   },
 };

@@ -26,7 +26,8 @@ export const test: Command = {
     const { long } = resolveTable(options, assignments);
     const files = await findTestFiles(operands, long);
     if (files.length === 0) {
-      const hint = 'tests are run from a clone of the repository; filters are parts of names such as torch/scope';
+      const hint =
+        'tests are run from a clone of the repository; filters are parts of names such as torch/scope';
       throw new UsageError('USAGE', `no test file matches ${operands.join(' ') || '(all)'}`, hint);
     }
     await prepareLibTorch(terminal);
@@ -64,7 +65,11 @@ export const test: Command = {
   },
 };
 
-function fileLine({ file, seconds, tests }: FileResult, width: number, { green, red, dim }: Terminal): string {
+function fileLine(
+  { file, seconds, tests }: FileResult,
+  width: number,
+  { green, red, dim }: Terminal,
+): string {
   const failed = tests.filter(({ outcome }) => outcome === 'failed').length;
   const passed = tests.filter(({ outcome }) => outcome === 'passed').length;
   const skipped = tests.length - failed - passed;
@@ -77,6 +82,10 @@ function fileLine({ file, seconds, tests }: FileResult, width: number, { green, 
 function failureLines({ file, tests, output }: FileResult, { bold, red }: Terminal): string[] {
   const failed = tests.filter(({ outcome }) => outcome === 'failed');
   if (failed.length === 0) return [];
-  const shown = failed.flatMap(({ name, text }) => ['', `${red('✗')} ${bold(`${file.name}: ${name}`)}`, text ?? '']);
+  const shown = failed.flatMap(({ name, text }) => [
+    '',
+    `${red('✗')} ${bold(`${file.name}: ${name}`)}`,
+    text ?? '',
+  ]);
   return output.trim() === '' ? shown : [...shown, '', `Output of ${file.name}:`, output.trimEnd()];
 }

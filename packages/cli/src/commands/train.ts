@@ -5,8 +5,8 @@ import type { Command } from '../command.ts';
 import { UsageError } from '../failure.ts';
 import { interruptible } from '../interruption.ts';
 import { prepareLibTorch } from '../libtorch-setup.ts';
-import { TrainingView } from '../training-view.ts';
 import { TrainingLines } from '../training-lines.ts';
+import { TrainingView } from '../training-view.ts';
 
 export const train: Command = {
   name: 'train',
@@ -31,7 +31,9 @@ export const train: Command = {
     requireData(settings);
     await prepareLibTorch(call.terminal);
     const { YOLO } = await import('@mezzo/detect');
-    const view = call.json ? new TrainingLines(call.terminal) : new TrainingView(call.terminal, settings.verbose);
+    const view = call.json
+      ? new TrainingLines(call.terminal)
+      : new TrainingView(call.terminal, settings.verbose);
     const onEvent = (event: TrainEvent) => view.show(event);
     try {
       await interruptible(call.terminal, async (signal) => {

@@ -40,7 +40,8 @@ export const val: Command = {
     }
     for (const line of validationTable(summary, settings.verbose)) terminal.print(line);
     if (summary.coco !== undefined) {
-      for (const [name, value] of Object.entries(summary.coco)) terminal.print(`${name.padStart(6)} ${value.toFixed(4)}`);
+      for (const [name, value] of Object.entries(summary.coco))
+        terminal.print(`${name.padStart(6)} ${value.toFixed(4)}`);
     }
     terminal.print(speedLine({ ...summary.speed }));
     if (summary.saveDir !== undefined) terminal.print(`Results saved to ${terminal.bold(summary.saveDir)}`);

@@ -50,7 +50,9 @@ export async function runTestFile(file: TestFile, signal: AbortSignal): Promise<
     const output = Buffer.concat(parts).toString('utf8');
     if (code !== 0 && !tests.some(({ outcome }) => outcome === 'failed')) {
       const late = ended === 'SIGKILL' && seconds * 1000 >= limit;
-      const why = late ? `ran longer than ${limit / MINUTE} minutes` : `ended with ${ended ?? `exit code ${code}`}`;
+      const why = late
+        ? `ran longer than ${limit / MINUTE} minutes`
+        : `ended with ${ended ?? `exit code ${code}`}`;
       tests.push({ name: 'the whole file', outcome: 'failed', text: `the process ${why}` });
     }
     return { file, seconds, tests, output };

@@ -92,7 +92,7 @@ export class TaskAlignedAssigner {
           alignmentP,
         );
         const k = Math.min(this.topk, candidates.widest);
-        const [best, place] = table.view([targets.count, candidates.widest]).topk(k, { sorted: false });
+        const [best, place] = table.view([targets.count, candidates.widest]).topk(k, 1, { sorted: false });
         // An empty place of a short row has value 0 and would point past the row: it is clamped, and unused.
         const pairS = starts
           .add(place)

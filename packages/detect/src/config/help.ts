@@ -10,6 +10,8 @@ export interface HelpLine {
   readonly help: string;
   /** Empty when there is nothing to say. */
   readonly default: string;
+  /** Other spellings: `also img, img_size`, `--unamp: false`. Empty when there are none. */
+  readonly spellings: string;
 }
 
 export interface HelpGroup {
@@ -48,6 +50,10 @@ export function helpLine(name: string, option: Option, initial: Value = option.d
     value: placeholder(option),
     help: option.help,
     default: defaultText(option, initial),
+    spellings: [
+      ...(option.aliases === undefined ? [] : [`also ${option.aliases.join(', ')}`]),
+      ...(option.negations ?? []).map((word) => `--${word}: false`),
+    ].join('; '),
   };
 }
 

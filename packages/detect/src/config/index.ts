@@ -12,6 +12,7 @@ export {
   type OptionTable,
   RECIPES,
   type Recipe,
+  type TableSettings,
   type Value,
 } from './option.ts';
 export {

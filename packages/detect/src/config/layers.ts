@@ -31,10 +31,9 @@ export async function joinLayers<C extends Command>(
   const layers: Record<string, Value>[] = [];
   if (typeof cfg === 'string') {
     const file = await networkOrOptions(cfg, command);
-    if (file === 'network') layers.push({ model: cfg });
-    else layers.push(file);
-    if (file === 'network' && options.model) {
-      options.pretrained = options.model;
+    if (file !== 'network') layers.push(file);
+    else {
+      if (options.model) options.pretrained = options.model;
       options.model = cfg;
     }
   }

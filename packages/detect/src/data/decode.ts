@@ -37,7 +37,7 @@ export async function probeImage(path: string): Promise<{ width: number; height:
 export function decodeFailure(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   const first = message.split('\n')[0]!.trim();
-  if (/missing/i.test(first)) return 'no such file';
+  if (/is missing|ENOENT/.test(first)) return 'no such file';
   if (/unsupported image format/i.test(first)) return 'not an image that can be decoded';
   return first.replace(/^Vips\w*: /, '');
 }

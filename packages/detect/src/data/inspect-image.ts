@@ -43,8 +43,14 @@ export async function inspectImage(image: string, classes: number): Promise<Insp
     return { file: image, reason: `${width} x ${height} pixels: each side must have at least ${MIN_SIDE}` };
   }
   const file = labelPath(image);
-  const text = await readIfThere(file);
-  if (text === null) return { width, height, rows: [], labelled: false, duplicates: 0, flat: 0 };
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT') return { file, reason: message };
+    return { width, height, rows: [], labelled: false, duplicates: 0, flat: 0 };
+  }
   const labels = parseLabels(text, classes);
   if ('reason' in labels) return { file, ...labels };
   return { width, height, labelled: true, ...labels };
@@ -59,14 +65,5 @@ async function imageSize(image: string): Promise<{ width: number; height: number
     return await probeImage(image);
   } catch (error) {
     return { reason: decodeFailure(error) };
-  }
-}
-
-async function readIfThere(file: string): Promise<string | null> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
   }
 }

@@ -3,7 +3,7 @@
  * and its label file keep their size, times and inode: a change of content always moves the change time.
  */
 import { createHash } from 'node:crypto';
-import { type BigIntStats } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { mezzoHome } from '@mezzo/libtorch';
@@ -42,16 +42,15 @@ export class LabelCache {
     this.known = known;
   }
 
-  /** Opens a cache; a missing, damaged or older file counts as empty, since it can be made again. */
+  /** Opens a cache; a file that is missing, damaged, unreadable or older counts as empty: it is made again. */
   static async open(file: string): Promise<LabelCache> {
-    let parsed: CacheFile | null = null;
     try {
-      parsed = JSON.parse(await readFile(file, 'utf8')) as CacheFile;
-    } catch (error) {
-      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      if (!missing && !(error instanceof SyntaxError)) throw error;
+      const parsed = JSON.parse(await readFile(file, 'utf8')) as CacheFile;
+      if (parsed.version === VERSION) return new LabelCache(file, new Map(Object.entries(parsed.entries)));
+    } catch {
+      // What prevents reading also prevents saving, which reports it.
     }
-    return new LabelCache(file, new Map(parsed?.version === VERSION ? Object.entries(parsed.entries) : []));
+    return new LabelCache(file, new Map());
   }
 
   /** The finding about an image: the remembered one while it is valid, else that of `inspect`. */
@@ -85,20 +84,16 @@ export class LabelCache {
   }
 }
 
-/** Identifies the state of an image and its label file; null when the image cannot be looked at. */
+/** Identifies the state of an image and its label file; null when the image is not there. */
 async function stampOf(image: string): Promise<{ text: string; settled: boolean } | null> {
-  const [picture, label] = await Promise.all([statIfThere(image), statIfThere(labelPath(image))]);
+  const [picture, label] = await Promise.all([look(image), look(labelPath(image))]);
   if (picture === null) return null;
   const parts = [picture, label].map((s) => (s ? `${s.size} ${s.mtimeNs} ${s.ctimeNs} ${s.ino}` : '-'));
   const latest = label && label.ctimeNs > picture.ctimeNs ? label.ctimeNs : picture.ctimeNs;
   return { text: parts.join(' '), settled: BigInt(Date.now()) * 1_000_000n - latest > SETTLED_NS };
 }
 
-async function statIfThere(file: string): Promise<BigIntStats | null> {
-  try {
-    return await stat(file, { bigint: true });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+/** The state of a file; null when it cannot be looked at: why is found out, and told, when it is read. */
+async function look(file: string): Promise<BigIntStats | null> {
+  return stat(file, { bigint: true }).catch(() => null);
 }

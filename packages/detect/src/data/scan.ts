@@ -120,7 +120,7 @@ export async function scanSplit(data: DataSet, name: SplitName, options: ScanOpt
   }
   report.images = images.length;
   refuse(name, files, report, labelled, strict);
-  return { name, images, names: singleCls ? ['object'] : data.names, report };
+  return { name, images, names: singleCls ? ['item'] : data.names, report };
 }
 
 function refuse(name: SplitName, files: string[], report: ScanReport, labelled: number, strict: boolean): void {

@@ -1,13 +1,10 @@
 import { type HostMemory, hostMemory, scope, type Tensor } from '@mezzo/torch';
+import type { ImageMemory } from '../data/image-memory.ts';
 
 /** Memory of one batch of images, which pixel code writes and LibTorch reads: nothing is copied in between. */
-export interface ImageMemory {
-  /** Interleaved RGB rows, image after image. */
-  readonly bytes: Uint8Array;
+export interface ImageBlock extends ImageMemory {
   /** The first `count` images as uint8 [count, C, H, W] in channels_last order, viewing the memory. */
   images(count: number, channels: number, height: number, width: number): Tensor;
-  /** Gives the memory back for a later batch. */
-  release(): void;
 }
 
 /** Batch buffers that are reused from step to step; pinned where a GPU reads them. */
@@ -19,7 +16,7 @@ export class BatchMemory {
     this.pinned = options.pinned;
   }
 
-  allocate(size: number): ImageMemory {
+  allocate(size: number): ImageBlock {
     const index = this.free.findIndex(({ bytes }) => bytes.byteLength >= size);
     const block = index >= 0 ? this.free.splice(index, 1)[0]! : hostMemory(size, { pinned: this.pinned });
     return {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { loadSafetensors, MezzoError, type optim, readSafetensorsHeader, saveSafetensors, type Tensor } from '@mezzo/torch';
 import { buildModel, type DetectionModel } from '../models/build.ts';
+import type { FilePositions } from './runFiles.ts';
 import type { ModelTable } from '../models/description.ts';
 
 /** How to build the network that a file's weights belong to. */
@@ -29,7 +30,7 @@ export interface TrainingState {
   /** Generator states as base64, by device. */
   random: Record<string, string>;
   /** Sizes to which the run's growing files are cut back. */
-  files: Record<string, number>;
+  files: FilePositions;
   /** Seconds trained before. */
   seconds: number;
   /** Options of the run. */
@@ -42,6 +43,8 @@ interface Metadata {
   format: 'mezzo-detector';
   version: 1;
   model: ModelIdentity;
+  /** Absolute path of the data.yaml that the weights were trained on. */
+  data?: string;
   /** Which epoch's weights these are (from 1), and how good. */
   epoch?: number;
   map50?: number;
@@ -57,6 +60,7 @@ export interface CheckpointContents {
   identity: ModelIdentity;
   /** The averaged weights, under the published names: what validation and prediction use. */
   weights: Record<string, Tensor>;
+  data: string | null;
   epoch: number;
   map50: number;
   map: number;
@@ -73,9 +77,10 @@ export interface CheckpointContents {
  * under the published names, so any safetensors reader can use the file.
  */
 export async function writeCheckpoint(file: string, contents: CheckpointContents): Promise<void> {
-  const { identity, weights, epoch, map50, map, training } = contents;
+  const { identity, weights, data, epoch, map50, map, training } = contents;
   const tensors: Record<string, Tensor> = { ...weights };
   const metadata: Metadata = { format: 'mezzo-detector', version: 1, model: identity, epoch, map50, map };
+  if (data !== null) metadata.data = data;
   if (training) {
     const scalars: Record<string, Record<string, number | null>> = {};
     for (const [key, tensor] of Object.entries(training.live)) tensors[LIVE + key] = tensor;
@@ -132,11 +137,11 @@ export async function readCheckpoint(file: string): Promise<CheckpointContents> 
       (state[number] ??= {})[name] = tensor;
     } else weights[key] = tensor;
   }
-  const { model: identity, epoch = 0, map50 = 0, map = 0, training } = metadata;
-  if (!training) return { identity, weights, epoch, map50, map };
+  const { model: identity, data = null, epoch = 0, map50 = 0, map = 0, training } = metadata;
+  if (!training) return { identity, weights, data, epoch, map50, map };
   const { scalars, ...groups } = training.optimizer;
   for (const [number, values] of Object.entries(scalars)) Object.assign((state[number] ??= {}), values);
-  return { identity, weights, epoch, map50, map, training: { state: training, live, gradients, optimizer: { ...groups, state } } };
+  return { identity, weights, data, epoch, map50, map, training: { state: training, live, gradients, optimizer: { ...groups, state } } };
 }
 
 /** Builds the network of a checkpoint with its averaged weights. */

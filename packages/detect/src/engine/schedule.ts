@@ -87,7 +87,7 @@ export function planIteration(options: ScheduleOptions, ni: number): IterationPl
 
 /** Learning rate and momentum that `optimizer=auto` chooses; its warm-up starts biases at 0. */
 export interface OptimizerChoice {
-  name: 'SGD' | 'AdamW';
+  name: 'SGD' | 'Adam' | 'AdamW';
   lr0: number;
   momentum: number;
   warmupBiasLr: number;

@@ -37,11 +37,13 @@ export class TrainStep {
     this.sums = keep(zeros([3], { device: parts.device }));
   }
 
-  /** Adds the gradients of one batch. `rows` as the loader gives them: image, class, cx, cy, w, h. */
-  accumulate(images: Tensor, rows: Float32Array): void {
+  /**
+   * Adds the gradients of one batch: `images` gives uint8 [B, C, H, W], `rows` are image, class, cx, cy, w, h.
+   */
+  accumulate(images: () => Tensor, rows: Float32Array): void {
     const { model, loss, scaler, precision, device } = this.parts;
     scope(() => {
-      const input = toInput(images, device, precision);
+      const input = toInput(images(), device, precision);
       const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
       const maps = autocast(region, () => model.forward(input)) as HeadMaps;
       const { total, items } = loss.forward(maps, rows);

@@ -2,9 +2,12 @@ import path from 'node:path';
 import { memory, MezzoError, cuda } from '@mezzo/torch';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
+import { TARGET_COLUMNS } from '../data/targets.ts';
+import { imagesOf } from './batches.ts';
 import { deviceIndex } from './device.ts';
 import type { EpochEvent, TrainEvent } from './event.ts';
 import { randomStates } from './randomState.ts';
+import type { RunPictures } from './pictures.ts';
 import type { RunFiles } from './runFiles.ts';
 import type { Run } from './run.ts';
 import { planIteration } from './schedule.ts';
@@ -47,17 +50,20 @@ const PROGRESS_INTERVAL_MS = 500;
 export class Training {
   private readonly run: Run;
   private readonly files: RunFiles;
+  private readonly pictures: RunPictures;
   private readonly hooks: TrainHooks;
   private readonly at: Position;
   private readonly stopper: EarlyStopping;
   private readonly begun = performance.now();
   private readonly secondsBefore: number;
   private lastProgress = 0;
+  private lastStepEnd = performance.now();
   private progress: number[] = [0, 0, 0];
 
-  constructor(run: Run, files: RunFiles, hooks: TrainHooks, position: Position = START) {
+  constructor(run: Run, files: RunFiles, pictures: RunPictures, hooks: TrainHooks, position: Position = START) {
     this.run = run;
     this.files = files;
+    this.pictures = pictures;
     this.hooks = hooks;
     this.at = structuredClone(position);
     this.secondsBefore = position.seconds;
@@ -85,8 +91,9 @@ export class Training {
   private async trainEpoch(): Promise<void> {
     const { run, at } = this;
     const { epoch } = at;
-    const mosaic = epoch < run.settings.epochs - run.settings.close_mosaic;
-    if (!mosaic && at.batch === 0 && epoch === run.settings.epochs - run.settings.close_mosaic) {
+    const closing = run.settings.epochs - run.settings.close_mosaic;
+    const mosaic = epoch < closing;
+    if (epoch === closing && at.batch === 0) {
       this.hooks.emit({ event: 'message', level: 'info', text: 'Closing dataloader mosaic' });
     }
     this.prepareModel();
@@ -96,12 +103,12 @@ export class Training {
       const ni = epoch * run.train.batches + at.batch;
       const plan = planIteration(run.schedule, ni);
       run.optimizer.apply(plan);
-      this.files.sampleBatch(epoch, at.batch, mosaic, batch);
-      run.step.accumulate(batch.images, batch.rows);
+      this.pictures.trainBatch(ni, batch, epoch === 0 || epoch === closing);
+      run.step.accumulate(() => imagesOf(batch), batch.targets);
       if (ni - at.lastStep >= plan.accumulate) this.update(ni);
-      batch.release();
+      batch.memory.release();
       at.batch += 1;
-      this.reportStep(batch.rows.length / 6, batch.images.shape[2]!);
+      this.reportStep(batch.targets.length / TARGET_COLUMNS, batch.shape[1]);
       if (this.hooks.signal?.aborted && at.batch < run.train.batches) await this.interrupt();
     }
   }
@@ -147,7 +154,9 @@ export class Training {
       ...(scaled ? { scale: run.scaler.getScale(), skipped: at.skipped } : {}),
     } as const;
     this.hooks.emit(event);
-    this.files.log({ ...event, lr: run.optimizer.rates() });
+    const { epochs: _, steps: __, ...record } = event;
+    this.files.log({ ...record, lr: run.optimizer.rates(), ms: now - this.lastStepEnd });
+    this.lastStepEnd = now;
   }
 
   /** Saves where the run stands in the middle of an epoch, and ends it. */
@@ -185,7 +194,7 @@ export class Training {
       scale: run.scaler.isEnabled() ? run.scaler.getScale() : null,
       skipped: at.skipped,
       seconds: (performance.now() - begun) / 1000,
-      imagesPerSecond: run.train.images / trainSeconds,
+      imagesPerSecond: run.images.train / trainSeconds,
       peakBytes: peakBytes(run),
       best: improved,
     };
@@ -206,7 +215,8 @@ export class Training {
     const { run, hooks } = this;
     return validate({
       model: run.ema.model,
-      batches: run.val.all({}),
+      batches: run.val.run(),
+      boxGain: run.settings.box_gain,
       device: run.device,
       precision: run.precision,
       nms: { ...VALIDATION_NMS, iou: run.settings.iou, maxDet: run.settings.max_det },
@@ -227,9 +237,9 @@ export class Training {
     await this.save(false);
   }
 
-  private averaged(): Pick<CheckpointContents, 'identity' | 'weights'> {
-    const { ema } = this.run;
-    return { identity: identityOf(ema.model), weights: ema.model.stateDict() };
+  private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data'> {
+    const { ema, data } = this.run;
+    return { identity: identityOf(ema.model), weights: ema.model.stateDict(), data: data.path };
   }
 
   /** Writes `last`. In the middle of an accumulation window its gradients are part of the state. */
@@ -254,7 +264,7 @@ export class Training {
           scaler: scaler.stateDict() as Record<string, number>,
           optimizer: { param_groups: [], scalars: {} },
           random: randomStates(run.device),
-          files: files.sizes(),
+          files: files.positions(),
           settings: { ...run.settings },
           saveDir: run.saveDir,
           finished: at.epoch >= run.settings.epochs,

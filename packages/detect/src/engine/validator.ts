@@ -1,35 +1,21 @@
-import { autocast, inferenceMode, scope, type Tensor } from '@mezzo/torch';
+import { autocast, inferenceMode, scope } from '@mezzo/torch';
+import type { ValBatch, ValImage } from '../data/val-loader.ts';
 import type { DetectionLoss } from '../loss/detection.ts';
 import { type DetectionResult, DetectionMetrics } from '../metrics/detection.ts';
 import type { Detections, Targets } from '../metrics/detections.ts';
 import { nonMaxSuppression, type NmsOptions } from '../metrics/nms.ts';
 import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
+import { type BoxGain, clipBoxes, fromNormalized } from '../predict/boxes.ts';
+import { imagesOf } from './batches.ts';
+import type { ImageBlock } from './batchMemory.ts';
 import { type DeviceName, deviceType } from './device.ts';
 import { toInput } from './images.ts';
 import type { RunPrecision } from './precision.ts';
 
-/** An image of a validation batch: where its boxes are true, and how to get back there from the network's pixels. */
-export interface ValImage {
-  readonly path: string;
-  /** Ground truth in the pixels of the original image. */
-  readonly targets: Targets;
-  /** Maps corner boxes from network pixels to the original image, clipped to it. */
-  toOriginal(boxes: Float32Array): Float32Array;
-}
-
-/** Letterboxed images uint8 [B, 3, H, W], their label rows for the loss, and each image's ground truth. */
-export interface ValBatch {
-  readonly images: Tensor;
-  readonly rows: Float32Array;
-  readonly items: readonly ValImage[];
-  /** Gives the batch's memory back. */
-  release(): void;
-}
-
 export interface ValidateOptions {
   model: DetectionModel;
-  batches: AsyncIterable<ValBatch>;
+  batches: AsyncIterable<ValBatch<ImageBlock>>;
   device: DeviceName;
   precision: RunPrecision;
   nms: NmsOptions;
@@ -38,8 +24,12 @@ export interface ValidateOptions {
   /** Computes the losses too when given. */
   loss?: DetectionLoss;
   onBatch?: (done: number) => void;
-  /** Sees what was found in each image, for pictures and result files. */
+  /** How boxes return to the original image. */
+  boxGain: BoxGain;
+  /** Sees what was found in each image (boxes in its own pixels), for pictures and result files. */
   onImage?: (image: ValImage, detections: Detections) => void;
+  /** Sees each batch with what was found in its images, in the pixels of the network's input. */
+  onNetworkBatch?: (batch: ValBatch<ImageBlock>, found: readonly Detections[]) => void;
   signal?: AbortSignal;
 }
 
@@ -50,7 +40,7 @@ export interface ValidateOutcome {
 }
 
 /**
- * Runs a model in evaluation mode over a split and measures it. Times are wall-clock milliseconds an image, with the
+ * Runs a model in evaluation mode over a split and measures it. Times are mean seconds an image, with the
  * device waited for.
  */
 export async function validate(options: ValidateOptions): Promise<ValidateOutcome> {
@@ -67,37 +57,41 @@ export async function validate(options: ValidateOptions): Promise<ValidateOutcom
       options.signal?.throwIfAborted();
       const { predictions, anchors, times } = infer(options, batch, losses);
       const begun = performance.now();
-      const width = predictions.length / batch.items.length;
-      batch.items.forEach((image, i) => {
-        const rows = predictions.subarray(i * width, (i + 1) * width);
-        const found = nonMaxSuppression(rows, width / anchors - 4, options.nms);
-        const detections = { ...found, boxes: image.toOriginal(found.boxes) };
-        metrics.add(detections, image.targets);
+      const [count] = batch.shape;
+      const size = predictions.length / count;
+      const found = batch.images.map((_, i) =>
+        nonMaxSuppression(predictions.subarray(i * size, (i + 1) * size), size / anchors - 4, options.nms),
+      );
+      batch.images.forEach((image, i) => {
+        const boxes = toOriginal(found[i]!.boxes, image, options.boxGain);
+        const detections = { ...found[i]!, boxes };
+        metrics.add(detections, targetsOf(image));
         options.onImage?.(image, detections);
       });
       spent.preprocess += times.preprocess;
       spent.inference += times.inference;
       spent.postprocess += performance.now() - begun;
-      images += batch.items.length;
-      batch.release();
+      images += count;
+      options.onNetworkBatch?.(batch, found);
+      batch.memory.release();
       options.onBatch?.(++done);
     }
   } finally {
     model.train(training);
   }
   const result = metrics.result();
-  const per = (milliseconds: number) => milliseconds / Math.max(images, 1);
+  const per = (milliseconds: number) => milliseconds / 1000 / Math.max(images, 1);
   result.speed = { preprocess: per(spent.preprocess), inference: per(spent.inference), postprocess: per(spent.postprocess) };
   return { result, losses: losses.map((sum) => sum / Math.max(done, 1)) };
 }
 
 /** Forward of one batch; adds its losses to `losses`. Reading the predictions waits for the device. */
-function infer(options: ValidateOptions, batch: ValBatch, losses: number[]) {
+function infer(options: ValidateOptions, batch: ValBatch<ImageBlock>, losses: number[]) {
   const { model, device, precision, loss } = options;
   return scope(() =>
     inferenceMode(() => {
       const begun = performance.now();
-      const input = toInput(batch.images, device, precision);
+      const input = toInput(imagesOf(batch), device, precision);
       const ready = performance.now();
       const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
       const { decoded, maps } = autocast(region, () => model.predict(input));
@@ -105,7 +99,7 @@ function infer(options: ValidateOptions, batch: ValBatch, losses: number[]) {
       const predictions = decoded.toTypedArray() as Float32Array;
       const finished = performance.now();
       if (loss) {
-        const { items } = loss.forward(maps, batch.rows);
+        const { items } = loss.forward(maps, batch.targets);
         (items.toTypedArray() as Float32Array).forEach((value, i) => {
           losses[i]! += value;
         });
@@ -114,4 +108,25 @@ function infer(options: ValidateOptions, batch: ValBatch, losses: number[]) {
       return { predictions, anchors: decoded.size(2), times };
     }),
   );
+}
+
+/** Corner boxes from the network's pixels to the original image, cut off at its edges. */
+function toOriginal(boxes: Float32Array, image: ValImage, rule: BoxGain): Float32Array {
+  const { gain, pad } = image.placement;
+  const gains = rule === 'axis' ? gain : [gain[1], gain[1]];
+  return clipBoxes(boxes.map((value, i) => (value - pad[i % 2]!) / gains[i % 2]!), image);
+}
+
+const LABEL_COLUMNS = 5;
+
+/** Ground truth in the pixels of the original image. */
+export function targetsOf(image: ValImage): Targets {
+  const count = image.labels.length / LABEL_COLUMNS;
+  const cls = new Int32Array(count);
+  const rows = new Float32Array(4 * count);
+  for (let i = 0; i < count; i++) {
+    cls[i] = image.labels[i * LABEL_COLUMNS]!;
+    rows.set(image.labels.subarray(i * LABEL_COLUMNS + 1, (i + 1) * LABEL_COLUMNS), 4 * i);
+  }
+  return { count, boxes: fromNormalized(rows, image), cls };
 }

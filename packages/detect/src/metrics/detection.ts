@@ -93,12 +93,6 @@ export class DetectionResult {
     this.curves = ap.curves;
     this.confusion = confusion;
   }
-
-  /** The document `val --json` prints. */
-  toJSON(): object {
-    const { map50, map, precision, recall } = this.box;
-    return { map50, map, precision, recall, perClass: this.perClass, speed: this.speed };
-  }
 }
 
 /** Collects the detections and targets of a validation, image by image, and computes its result. */

@@ -14,7 +14,7 @@ export interface ConvOptions {
 }
 
 /** Convolution without bias, BatchNorm, SiLU. [B, c1, H, W] -> [B, c2, H / stride, W / stride]. */
-export class Conv extends nn.Module {
+export class Conv extends nn.Layer {
   readonly conv: nn.Conv2d;
   readonly bn: nn.BatchNorm2d;
   private readonly activation: boolean;
@@ -38,7 +38,7 @@ export class Conv extends nn.Module {
 }
 
 /** Two convolutions with an optional residual: c1 -> hidden -> c2, hidden = c2 · expansion. */
-export class Bottleneck extends nn.Module {
+export class Bottleneck extends nn.Layer {
   readonly cv1: Conv;
   readonly cv2: Conv;
   private readonly add: boolean;
@@ -65,7 +65,7 @@ export class Bottleneck extends nn.Module {
 }
 
 /** Cross-stage block of YOLOv8: one half of the channels passes by, the other goes through n bottlenecks, all are joined. */
-export class C2f extends nn.Module {
+export class C2f extends nn.Layer {
   readonly cv1: Conv;
   readonly cv2: Conv;
   readonly m: nn.ModuleList<Bottleneck>;
@@ -90,7 +90,7 @@ export class C2f extends nn.Module {
 }
 
 /** Spatial pyramid pooling, fast form: three max pools in a row see windows of k, 2k - 1 and 3k - 2 cells. */
-export class SPPF extends nn.Module {
+export class SPPF extends nn.Layer {
   readonly cv1: Conv;
   readonly cv2: Conv;
   private readonly kernel: number;
@@ -114,7 +114,7 @@ export class SPPF extends nn.Module {
 }
 
 /** Nearest-neighbour upsampling by a whole factor. */
-export class Upsample extends nn.Module {
+export class Upsample extends nn.Layer {
   private readonly factor: number;
 
   constructor(factor: number) {

@@ -57,12 +57,14 @@ export function bbox2dist(points: Tensor, boxes: Tensor, max?: number): Tensor {
   });
 }
 
-/** Predictions [B, 4 + C, A] fp32: centre x, y, width, height in pixels, then class probabilities. */
-export function decodeMaps(maps: HeadMaps, grid: AnchorGrid, bins: Tensor): Tensor {
-  return withoutAutocast(bins.device, () =>
+/**
+ * Predictions [B, 4 + C, A] fp32: centre x, y, width, height in pixels, then class probabilities.
+ * @param distances turns box logits [B, A, 4R] into distances [B, A, 4] in cells
+ */
+export function decodeMaps(maps: HeadMaps, grid: AnchorGrid, distances: (logits: Tensor) => Tensor): Tensor {
+  return withoutAutocast(grid.points.device, () =>
     scope(() => {
-      const distances = expectedDistance(sidesOf(joinLevels(maps.box), bins.numel()), bins);
-      const boxes = dist2bbox(distances, grid.points, 'xywh').mul(grid.strides);
+      const boxes = dist2bbox(distances(joinLevels(maps.box)), grid.points, 'xywh').mul(grid.strides);
       return cat([boxes, joinLevels(maps.cls).sigmoid()], -1).transpose(1, 2);
     }),
   );

@@ -1,13 +1,13 @@
 import { nn, noGrad, scope, type Tensor } from '@mezzo/torch';
 import { anchorGrid, levelsOf } from './anchors.ts';
 import { Conv } from './blocks.ts';
-import { decodeMaps, distanceBins, type HeadMaps } from './decode.ts';
+import { decodeMaps, distanceBins, expectedDistance, type HeadMaps, sidesOf } from './decode.ts';
 
 /** Bins of each side's distance distribution. */
 export const REG_MAX = 16;
 
 /** The frozen 1 x 1 convolution with weights 0 … R-1 that published weights carry; decoding reads it as the bins. */
-export class DFL extends nn.Module {
+export class DFL extends nn.Layer {
   readonly conv: nn.Conv2d;
 
   constructor(bins: number) {
@@ -17,9 +17,12 @@ export class DFL extends nn.Module {
     scope(() => noGrad(() => this.conv.weight.copy_(distanceBins(bins, 'cpu').view([1, bins, 1, 1]))));
   }
 
-  /** [R] */
-  get bins(): Tensor {
-    return this.conv.weight.flatten();
+  /** Logits [..., 4R] to the expected distance of each side [..., 4], in cells. */
+  override forward(logits: Tensor): Tensor {
+    return scope(() => {
+      const bins = this.conv.weight.flatten();
+      return expectedDistance(sidesOf(logits, bins.numel()), bins);
+    });
   }
 }
 
@@ -60,7 +63,7 @@ export class Detect extends nn.Module {
   decode(maps: HeadMaps): Tensor {
     return scope(() => {
       const grid = anchorGrid(levelsOf(maps.box, this.strides), maps.box[0]!.device);
-      return decodeMaps(maps, grid, this.dfl.bins);
+      return decodeMaps(maps, grid, (logits) => this.dfl.forward(logits));
     });
   }
 

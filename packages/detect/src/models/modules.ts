@@ -111,8 +111,7 @@ export function moduleSpec(module: string, index: number): ModuleSpec {
 export function buildLayer(layer: LayerDescription): nn.Module {
   const spec = moduleSpec(layer.module, layer.index);
   if (spec.innerRepeats || layer.repeats === 1) return spec.build(layer);
-  const first = spec.build(layer);
   const following = { ...layer, inChannels: [layer.outChannels], inStrides: [layer.stride] };
   const rest = Array.from({ length: layer.repeats - 1 }, () => spec.build(following));
-  return new nn.Sequential(first, ...rest);
+  return new nn.Sequential(...([spec.build(layer), ...rest] as nn.Layer[]));
 }

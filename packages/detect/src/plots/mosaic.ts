@@ -101,10 +101,14 @@ function svgTile(
   });
   const size = Math.max(10, Math.min(16, tile.width / 24));
   const name = fitText(path.basename(file), size, tile.width - size);
+  const height = size * 1.4;
   return (
-    svgBoxes(scaled, tile, { fontSize: size }) +
-    svgRect(0, 0, textWidth(name, size) + size * 0.8, size * 1.4, { fill: '#000000', opacity: 0.55 }) +
-    svgText(name, size * 0.4, size * 1.05, { size, color: '#ffffff' })
+    svgRect(0, tile.height - height, textWidth(name, size) + size * 0.8, height, {
+      fill: '#000000',
+      opacity: 0.55,
+    }) +
+    svgText(name, size * 0.4, tile.height - size * 0.35, { size, color: '#ffffff' }) +
+    svgBoxes(scaled, tile, { fontSize: size })
   );
 }
 

@@ -1,4 +1,4 @@
-import sharp from 'sharp';
+import { decodeFailure, decodeImage } from '../data/decode.ts';
 import type { RawImage } from '../plots/raster.ts';
 import { SourceError } from './errors.ts';
 
@@ -7,19 +7,13 @@ import { SourceError } from './errors.ts';
  *
  * @throws SourceError `BAD_IMAGE`
  */
-export async function decodeImage(source: string | Uint8Array): Promise<RawImage> {
-  const name = typeof source === 'string' ? source : `image of ${source.length} bytes`;
+export async function readImage(source: string | Uint8Array): Promise<RawImage> {
   try {
-    const { data, info } = await sharp(source, { failOn: 'error' })
-      .autoOrient()
-      .toColourspace('srgb')
-      .removeAlpha()
-      .raw({ depth: 'uchar' })
-      .toBuffer({ resolveWithObject: true });
-    return { data, width: info.width, height: info.height, channels: info.channels };
+    const { pixels, width, height } = await decodeImage(source);
+    return { data: pixels, width, height, channels: 3 };
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.trim().split('\n')[0] : String(cause);
-    throw new SourceError('BAD_IMAGE', `${name}: not a readable image (${reason})`, {
+    const name = typeof source === 'string' ? source : `image of ${source.length} bytes`;
+    throw new SourceError('BAD_IMAGE', `${name}: ${decodeFailure(cause)}`, {
       hint: 'open it in an image viewer and save it again as JPEG or PNG, or remove it',
       cause,
     });

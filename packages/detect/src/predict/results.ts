@@ -6,7 +6,7 @@ import type { DrawnBox, DrawOptions } from '../plots/boxes.ts';
 import { formatGeneral } from '../plots/general-format.ts';
 import { asSharp, type RawImage, toRgb, writeImage } from '../plots/raster.ts';
 import { drawBoxes } from './draw.ts';
-import { decodeImage } from './image.ts';
+import { readImage } from './image.ts';
 
 export type Quad = readonly [number, number, number, number];
 
@@ -108,6 +108,8 @@ export class Results {
   readonly boxes: Boxes;
   /** Seconds. */
   readonly speed: Speed;
+  /** The folder that pictures and texts were written to, if any. */
+  readonly saveDir?: string;
   readonly #image: string | Uint8Array | RawImage;
 
   /** @param init.image where the pixels come from when a picture is drawn: a path, encoded bytes, or pixels */
@@ -119,6 +121,7 @@ export class Results {
     names: readonly string[];
     detections: Detections;
     speed: Speed;
+    saveDir?: string;
   }) {
     this.path = init.path;
     this.width = init.width;
@@ -126,6 +129,7 @@ export class Results {
     this.names = init.names;
     this.boxes = new Boxes(init.detections, init.width, init.height);
     this.speed = init.speed;
+    if (init.saveDir !== undefined) this.saveDir = init.saveDir;
     this.#image = init.image;
   }
 
@@ -190,14 +194,15 @@ export class Results {
     return files;
   }
 
-  /** The boxes in words: `2 RBC, 1 WBC`, or `no detections`. */
+  /** The image in one line: `bus.jpg: 810x1080 4 person, 1 bus, 36.3ms`, the time that of the network. */
   summary(): string {
     const counts = new Map<number, number>();
     for (const cls of this.boxes.cls) counts.set(cls, (counts.get(cls) ?? 0) + 1);
-    const words = [...counts]
+    const found = [...counts]
       .sort(([a], [b]) => a - b)
       .map(([cls, count]) => `${count} ${this.#nameOf(cls)}`);
-    return words.length === 0 ? 'no detections' : words.join(', ');
+    const words = found.length === 0 ? 'no detections' : found.join(', ');
+    return `${this.path}: ${this.width}x${this.height} ${words}, ${(this.speed.inference * 1000).toFixed(1)}ms`;
   }
 
   /** The line that `predict --json` prints for the image. */
@@ -217,7 +222,7 @@ export class Results {
 
   async #pixels(): Promise<RawImage> {
     const image = this.#image;
-    return typeof image === 'string' || image instanceof Uint8Array ? decodeImage(image) : toRgb(image);
+    return typeof image === 'string' || image instanceof Uint8Array ? readImage(image) : toRgb(image);
   }
 }
 

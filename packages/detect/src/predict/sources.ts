@@ -1,9 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { IMAGE_SUFFIXES } from '../data/scan.ts';
 import { SourceError } from './errors.ts';
 
-const IMAGES = new Set('.avif .bmp .gif .heic .heif .jp2 .jpeg .jpg .png .tif .tiff .webp'.split(' '));
-const VIDEOS = new Set('.asf .avi .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv'.split(' '));
+const IMAGES: ReadonlySet<string> = new Set(IMAGE_SUFFIXES.map((suffix) => `.${suffix}`));
+const VIDEOS = new Set('.asf .avi .gif .m4v .mkv .mov .mp4 .mpeg .mpg .ts .webm .wmv'.split(' '));
 const ADDRESS = /^[a-z][a-z0-9+.-]+:\/\//i;
 const STREAM = /^(rtsp|rtmp|tcp|udp|srt):\/\//i;
 const WILDCARD = /[*?[{]/;

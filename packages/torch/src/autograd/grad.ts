@@ -1,4 +1,5 @@
 import { native, TorchError } from '@mezzo/libtorch';
+import { refuseUnderAutocast } from '../amp/state.ts';
 import { adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -21,8 +22,12 @@ export interface GradOptions {
   allowUnused?: boolean;
 }
 
-/** Accumulates d(outputs)/d(leaf) into `.grad` of the leaves (torch.autograd.backward). */
+/**
+ * Accumulates d(outputs)/d(leaf) into `.grad` of the leaves (torch.autograd.backward).
+ * @throws AmpError INSIDE_AUTOCAST in an autocast region
+ */
 export function backward(outputs: Tensor | readonly Tensor[], options: BackwardOptions = {}): void {
+  refuseUnderAutocast('backward()');
   const list = asList(outputs);
   const createGraph = options.createGraph ?? false;
   native().backward(
@@ -37,6 +42,7 @@ export function backward(outputs: Tensor | readonly Tensor[], options: BackwardO
 /**
  * d(outputs)/d(inputs), without touching any `.grad` (torch.autograd.grad). With `allowUnused` an input that
  * has no influence gives null.
+ * @throws AmpError INSIDE_AUTOCAST in an autocast region
  */
 export function grad(
   outputs: Tensor | readonly Tensor[],
@@ -53,6 +59,7 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
+  refuseUnderAutocast('grad()');
   const outputList = asList(outputs);
   const inputList = asList(inputs);
   const gradOutputs = options.gradOutputs === undefined ? undefined : asList(options.gradOutputs);

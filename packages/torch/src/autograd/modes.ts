@@ -23,6 +23,7 @@ export function inferenceMode<T>(fn: () => T): T {
     return result;
   } finally {
     torch.inferenceExit(token);
+    dropCasts();
   }
 }
 
@@ -38,16 +39,21 @@ function withGradMode<T>(name: string, enabled: boolean, fn: () => T): T {
   }
 }
 
-/**
- * A weight cast that autocast cached without gradient would cut the weight off from backward when gradients
- * are on again (pytorch#112583), so a flip inside an autocast region drops the cache.
- */
 function setGradMode(enabled: boolean): boolean {
   const torch = native();
   const previous = torch.gradEnabled();
   if (previous !== enabled) {
     torch.setGradEnabled(enabled);
-    if (torch.autocastNesting() > 0) torch.clearAutocastCache();
+    dropCasts();
   }
   return previous;
+}
+
+/**
+ * A weight cast that autocast cached without gradient would cut the weight off from backward when gradients
+ * are on again (pytorch#112583), so a flip inside an autocast region drops the cache.
+ */
+function dropCasts(): void {
+  const torch = native();
+  if (torch.autocastNesting() > 0) torch.clearAutocastCache();
 }

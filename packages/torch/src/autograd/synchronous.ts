@@ -13,7 +13,11 @@ export function refuseAsync(region: string, fn: unknown): void {
 
 /** … and, for a plain function that returns a promise, after it ran. */
 export function refusePromise(region: string, result: unknown): void {
-  if (typeof result === 'object' && result !== null && typeof (result as PromiseLike<unknown>).then === 'function') {
+  if (
+    typeof result === 'object' &&
+    result !== null &&
+    typeof (result as PromiseLike<unknown>).then === 'function'
+  ) {
     throw new TorchError('ASYNC_REGION', message(region));
   }
 }

@@ -43,6 +43,8 @@ export class RandomSampler implements Sampler {
   *[Symbol.iterator](): Iterator<number> {
     if (this.generator !== undefined) {
       yield* permutation(this.length, this.generator);
+      // Python's sampler draws once more at the end of an epoch; the next one would differ without.
+      permutation(this.length, this.generator);
       return;
     }
     const generator = new Generator().manualSeed(drawSeed());

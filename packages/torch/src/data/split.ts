@@ -28,7 +28,7 @@ export function randomSplit<T>(
 
 function asCounts(lengths: readonly number[], total: number): number[] {
   const sum = lengths.reduce((a, b) => a + b, 0);
-  if (Math.abs(sum - 1) > 1e-9 * Math.max(Math.abs(sum), 1) || sum > 1 + 1e-9) return [...lengths];
+  if (Math.abs(sum - 1) > 1e-9 || sum > 1) return [...lengths];
   const counts = lengths.map((fraction, i) => {
     if (fraction < 0 || fraction > 1) {
       throw new DataError('VALUE', `Fraction at index ${i} is not between 0 and 1`);

@@ -15,8 +15,14 @@ export interface ClipGradNormOptions {
 
 const foreachNorm = op<(tensors: Tensor[], order: number) => Tensor[]>('aten::_foreach_norm', 'Scalar');
 const foreachMul_ = op<(tensors: Tensor[], factor: Tensor) => void>('aten::_foreach_mul_', 'Tensor');
-const foreachClampMin_ = op<(tensors: Tensor[], limit: number) => void>('aten::_foreach_clamp_min_', 'Scalar');
-const foreachClampMax_ = op<(tensors: Tensor[], limit: number) => void>('aten::_foreach_clamp_max_', 'Scalar');
+const foreachClampMin_ = op<(tensors: Tensor[], limit: number) => void>(
+  'aten::_foreach_clamp_min_',
+  'Scalar',
+);
+const foreachClampMax_ = op<(tensors: Tensor[], limit: number) => void>(
+  'aten::_foreach_clamp_max_',
+  'Scalar',
+);
 const vectorNorm = op('aten::linalg_vector_norm');
 
 /**

@@ -130,6 +130,7 @@ export class ModuleDict<M extends Module = Layer> extends Module {
 
 function required<M>(modules: readonly M[], index: number): M {
   const module = modules.at(index);
-  if (module === undefined) throw new RangeError(`index ${index} is out of range for ${modules.length} modules`);
+  if (module === undefined)
+    throw new RangeError(`index ${index} is out of range for ${modules.length} modules`);
   return module;
 }

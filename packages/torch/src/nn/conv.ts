@@ -145,7 +145,12 @@ abstract class ForwardConvolution extends Convolution {
 
 /** Input [N, C, L]. */
 export class Conv1d extends ForwardConvolution {
-  constructor(inChannels: number, outChannels: number, kernelSize: Size1d, options: ConvLayerOptions<Size1d> = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Size1d,
+    options: ConvLayerOptions<Size1d> = {},
+  ) {
     super(1, inChannels, outChannels, kernelSize, options);
   }
 
@@ -156,7 +161,12 @@ export class Conv1d extends ForwardConvolution {
 
 /** Input [N, C, H, W]. */
 export class Conv2d extends ForwardConvolution {
-  constructor(inChannels: number, outChannels: number, kernelSize: Size2d, options: ConvLayerOptions<Size2d> = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Size2d,
+    options: ConvLayerOptions<Size2d> = {},
+  ) {
     super(2, inChannels, outChannels, kernelSize, options);
   }
 
@@ -167,7 +177,12 @@ export class Conv2d extends ForwardConvolution {
 
 /** Input [N, C, D, H, W]. */
 export class Conv3d extends ForwardConvolution {
-  constructor(inChannels: number, outChannels: number, kernelSize: Size3d, options: ConvLayerOptions<Size3d> = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Size3d,
+    options: ConvLayerOptions<Size3d> = {},
+  ) {
     super(3, inChannels, outChannels, kernelSize, options);
   }
 

@@ -85,7 +85,11 @@ export function orthogonal_<T extends Tensor>(tensor: T, options: XavierOptions 
   return fill(tensor, () => {
     const rows = tensor.size(0);
     const columns = tensor.numel() / rows;
-    const flat = randn([rows, columns], { dtype: tensor.dtype, device: tensor.device, ...randomSource(options) });
+    const flat = randn([rows, columns], {
+      dtype: tensor.dtype,
+      device: tensor.device,
+      ...randomSource(options),
+    });
     const wide = rows < columns;
     const [q, r] = qr(wide ? flat.t() : flat);
     const oriented = q.mul(r.diagonal().sign());

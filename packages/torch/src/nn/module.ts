@@ -1,10 +1,9 @@
-import { TorchError } from '@mezzo/libtorch';
 import { noGrad } from '../autograd/modes.ts';
 import { op } from '../ops/call.ts';
 import { type DType, isDType, type MemoryFormat } from '../tensor/dtype.ts';
 import { keepAlive } from '../tensor/lifetime.ts';
 import { scope } from '../tensor/scope.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { Parameter } from './parameter.ts';
 import { checkStateDict, type LoadReport, type StateDict } from './state.ts';
 

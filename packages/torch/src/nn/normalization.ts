@@ -49,9 +49,18 @@ abstract class BatchNorm extends Layer {
     this.weight = affine ? new Parameter(empty([numFeatures], options)) : null;
     this.bias = affine ? new Parameter(empty([numFeatures], options)) : null;
     const tracked = <T>(make: () => T): T | null => (trackRunningStats ? make() : null);
-    this.registerBuffer('runningMean', tracked(() => zeros([numFeatures], options)));
-    this.registerBuffer('runningVar', tracked(() => ones([numFeatures], options)));
-    this.registerBuffer('numBatchesTracked', tracked(() => scalarTensor(0, 'int64', options.device)));
+    this.registerBuffer(
+      'runningMean',
+      tracked(() => zeros([numFeatures], options)),
+    );
+    this.registerBuffer(
+      'runningVar',
+      tracked(() => ones([numFeatures], options)),
+    );
+    this.registerBuffer(
+      'numBatchesTracked',
+      tracked(() => scalarTensor(0, 'int64', options.device)),
+    );
     this.resetParameters();
   }
 
@@ -105,7 +114,9 @@ abstract class BatchNorm extends Layer {
   }
 }
 
-const pythonNumber = (value: number) => String(value).replace(/e-(\d)$/, 'e-0$1');
+/** As Python prints a float: 0.001, 1e-05. */
+const pythonNumber = (value: number) =>
+  value < 1e-4 ? value.toExponential().replace(/-(\d)$/, '-0$1') : String(value);
 
 const requireDims = (ndim: number, allowed: readonly number[]) => {
   if (allowed.includes(ndim)) return;

@@ -14,6 +14,10 @@ export class Parameter extends Tensor {
     track(this);
   }
 
+  override toString(): string {
+    return `Parameter containing:\n${super.toString()}`;
+  }
+
   override get [Symbol.toStringTag](): string {
     return 'Parameter';
   }

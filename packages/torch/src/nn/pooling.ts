@@ -3,7 +3,8 @@ import * as F from './functional/pooling.ts';
 import { Layer } from './layer.ts';
 import type { Size2d } from './sizes.ts';
 
-const show = (size: number | readonly number[]) => (typeof size === 'number' ? `${size}` : `(${size.join(', ')})`);
+const show = (size: number | readonly number[]) =>
+  typeof size === 'number' ? `${size}` : `(${size.join(', ')})`;
 const pythonBool = (value: boolean) => (value ? 'True' : 'False');
 
 /** The largest value of each window. Input [N, C, H, W]. */

@@ -1,4 +1,5 @@
 import { type Native, native, TorchError } from '@mezzo/libtorch';
+import { dtypeOfCode } from '../tensor/dtype.ts';
 import { TensorHandle } from '../tensor/handle.ts';
 import { adopt, adoptAll, adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -120,7 +121,11 @@ function signaturesOf(name: string, overload: string | undefined): Signature[] {
 
 /** Calls the native side with arguments in schema order (undefined = default). */
 function invoke(signature: Signature, args: readonly unknown[]): unknown {
-  return results(signature, native().call(signature.op.id, maskOf(signature, args), ...marshal(signature, args)), args);
+  return results(
+    signature,
+    native().call(signature.op.id, maskOf(signature, args), ...marshal(signature, args)),
+    args,
+  );
 }
 
 /** Bit i says that argument i is a tensor, a list of tensors or a generator. */
@@ -164,5 +169,6 @@ function result(info: { type: string; alias: number }, value: unknown, args: rea
   if (info.alias >= 0) return args[info.alias];
   if (info.type === 'Tensor' || info.type === 'Tensor?') return adoptOptional((value ?? 0) as number);
   if (value instanceof Float64Array) return adoptAll(value);
+  if (info.type === 'ScalarType') return dtypeOfCode(value as number) ?? value;
   return value;
 }

@@ -2,12 +2,18 @@ import { native } from '@mezzo/libtorch';
 
 let overloads: Map<string, string[]> | undefined;
 
-/** Overload names of an op ('' is the default one), none when this LibTorch has no such op. */
-export const overloadsOf = (name: string): readonly string[] => (overloads ??= readOverloads()).get(name) ?? [];
+/** Op name → its overload names ('' is the default one), for all ops with a schema. */
+function registered(): Map<string, string[]> {
+  overloads ??= readOverloads();
+  return overloads;
+}
+
+/** Overload names of an op, none when this LibTorch has no such op. */
+export const overloadsOf = (name: string): readonly string[] => registered().get(name) ?? [];
 
 /** Names of all ops of a namespace, for example 'aten', without their overloads. */
 export const opNamesOf = (namespace: string): string[] =>
-  [...(overloads ??= readOverloads()).keys()].filter((name) => name.startsWith(`${namespace}::`)).sort();
+  [...registered().keys()].filter((name) => name.startsWith(`${namespace}::`)).sort();
 
 function readOverloads(): Map<string, string[]> {
   const found = new Map<string, string[]>();

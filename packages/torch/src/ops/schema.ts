@@ -54,7 +54,10 @@ const BASE_TYPES: Record<string, BaseType> = {
   dtype: { accepts: (value) => typeof value === 'string' && isDType(value), rank: 6 },
   MemoryFormat: { accepts: (value) => MEMORY_FORMATS.has(value as string), rank: 6 },
   layout: { accepts: (value) => LAYOUTS.has(value as string), rank: 6 },
-  Device: { accepts: (value) => typeof value === 'string' && /^[a-z]+(:\d+)?$/.test(value) && !isDType(value), rank: 7 },
+  Device: {
+    accepts: (value) => typeof value === 'string' && /^[a-z]+(:\d+)?$/.test(value) && !isDType(value),
+    rank: 7,
+  },
   str: { accepts: isString, rank: 8 },
   Dimname: { accepts: isString, rank: 9 },
 };
@@ -138,7 +141,9 @@ export function compareSignatures(a: Signature, b: Signature): number {
     const difference = a.parameters[i]!.type.rank - b.parameters[i]!.type.rank;
     if (difference !== 0) return difference;
   }
-  return a.positional - b.positional || a.parameters.length - b.parameters.length || (a.label < b.label ? -1 : 1);
+  return (
+    a.positional - b.positional || a.parameters.length - b.parameters.length || (a.label < b.label ? -1 : 1)
+  );
 }
 
 /** What an error calls a value: 'string', 'number[]', 'Tensor'. */

@@ -2,7 +2,7 @@ import { native, TorchError } from '@mezzo/libtorch';
 import { op } from '../ops/call.ts';
 import { describe, type GeneratorHandle } from '../ops/schema.ts';
 import { type DType, dtypeOfTypedArray, type MemoryFormat, type TypedArray } from './dtype.ts';
-import { TensorHandle } from './handle.ts';
+import type { TensorHandle } from './handle.ts';
 import { adopt } from './lifetime.ts';
 import type { Tensor } from './tensor.ts';
 

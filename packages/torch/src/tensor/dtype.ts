@@ -5,39 +5,46 @@ export type { DType, TypedArray };
 interface DTypeInfo {
   readonly bytes: number;
   readonly kind: 'bool' | 'integer' | 'floating' | 'complex';
+  /** LibTorch's number for it (c10::ScalarType), which ops return. */
+  readonly code: number;
 }
 
 /** What a program can ask of a dtype without a tensor: bytes per element and family. */
-const INFO: Partial<Record<DType, DTypeInfo>> = {
-  bool: { bytes: 1, kind: 'bool' },
-  uint8: { bytes: 1, kind: 'integer' },
-  int8: { bytes: 1, kind: 'integer' },
-  int16: { bytes: 2, kind: 'integer' },
-  uint16: { bytes: 2, kind: 'integer' },
-  int32: { bytes: 4, kind: 'integer' },
-  uint32: { bytes: 4, kind: 'integer' },
-  int64: { bytes: 8, kind: 'integer' },
-  uint64: { bytes: 8, kind: 'integer' },
-  float16: { bytes: 2, kind: 'floating' },
-  bfloat16: { bytes: 2, kind: 'floating' },
-  float32: { bytes: 4, kind: 'floating' },
-  float64: { bytes: 8, kind: 'floating' },
-  float8_e4m3fn: { bytes: 1, kind: 'floating' },
-  float8_e5m2: { bytes: 1, kind: 'floating' },
-  qint8: { bytes: 1, kind: 'integer' },
-  quint8: { bytes: 1, kind: 'integer' },
-  qint32: { bytes: 4, kind: 'integer' },
-  complex32: { bytes: 4, kind: 'complex' },
-  complex64: { bytes: 8, kind: 'complex' },
-  complex128: { bytes: 16, kind: 'complex' },
+const INFO: Record<DType, DTypeInfo> = {
+  bool: { bytes: 1, kind: 'bool', code: 11 },
+  uint8: { bytes: 1, kind: 'integer', code: 0 },
+  int8: { bytes: 1, kind: 'integer', code: 1 },
+  int16: { bytes: 2, kind: 'integer', code: 2 },
+  uint16: { bytes: 2, kind: 'integer', code: 27 },
+  int32: { bytes: 4, kind: 'integer', code: 3 },
+  uint32: { bytes: 4, kind: 'integer', code: 28 },
+  int64: { bytes: 8, kind: 'integer', code: 4 },
+  uint64: { bytes: 8, kind: 'integer', code: 29 },
+  float16: { bytes: 2, kind: 'floating', code: 5 },
+  bfloat16: { bytes: 2, kind: 'floating', code: 15 },
+  float32: { bytes: 4, kind: 'floating', code: 6 },
+  float64: { bytes: 8, kind: 'floating', code: 7 },
+  float8_e4m3fn: { bytes: 1, kind: 'floating', code: 24 },
+  float8_e5m2: { bytes: 1, kind: 'floating', code: 23 },
+  qint8: { bytes: 1, kind: 'integer', code: 12 },
+  quint8: { bytes: 1, kind: 'integer', code: 13 },
+  qint32: { bytes: 4, kind: 'integer', code: 14 },
+  complex32: { bytes: 4, kind: 'complex', code: 8 },
+  complex64: { bytes: 8, kind: 'complex', code: 9 },
+  complex128: { bytes: 16, kind: 'complex', code: 10 },
 };
 
-export const isFloatingDType = (dtype: DType): boolean => INFO[dtype]?.kind === 'floating';
+export const isFloatingDType = (dtype: DType): boolean => INFO[dtype].kind === 'floating';
 
-export const isComplexDType = (dtype: DType): boolean => INFO[dtype]?.kind === 'complex';
+export const isComplexDType = (dtype: DType): boolean => INFO[dtype].kind === 'complex';
 
 /** True when `text` names a dtype ('float32'), so that it is not taken for a device ('cpu'). */
 export const isDType = (text: string): text is DType => Object.hasOwn(INFO, text);
+
+const BY_CODE = new Map(Object.entries(INFO).map(([name, { code }]) => [code, name as DType]));
+
+/** The dtype LibTorch numbers so; undefined for those that have no name here. */
+export const dtypeOfCode = (code: number): DType | undefined => BY_CODE.get(code);
 
 /** The dtype a typed array holds. */
 export function dtypeOfTypedArray(array: TypedArray): DType {

@@ -37,7 +37,9 @@ export abstract class TensorHandle {
     const shape = this.shape;
     const size = shape[dim < 0 ? dim + shape.length : dim];
     if (size === undefined) {
-      throw new RangeError(`size: dimension ${dim} is out of range for a tensor of ${shape.length} dimensions`);
+      throw new RangeError(
+        `size: dimension ${dim} is out of range for a tensor of ${shape.length} dimensions`,
+      );
     }
     return size;
   }

@@ -54,7 +54,7 @@ export function writeIndex(
 ): void {
   const { view, gathered } = applyIndex(tensor, index);
   const source = value instanceof TensorHandle ? value : scalarTensor(value, view.dtype, view.device);
-  if (gathered.length > 0) indexPut_(view, gathered, source.to({ dtype: view.dtype }));
+  if (gathered.length > 0) indexPut_(view, gathered, source);
   else copy_(view, source);
 }
 

@@ -31,7 +31,8 @@ function format(tensor: Tensor): string {
   const abbreviated = tensor.numel() > THRESHOLD;
   const suffixes = describeProperties(tensor, abbreviated);
   if (tensor.numel() === 0) return addSuffixes(`${PREFIX}[]`, suffixes);
-  if (isComplexDType(tensor.dtype)) return addSuffixes(`${PREFIX}<complex>`, [`shape=[${shape}]`, ...suffixes]);
+  if (isComplexDType(tensor.dtype))
+    return addSuffixes(`${PREFIX}<complex>`, [`shape=[${shape}]`, ...suffixes]);
   const values = visibleValues(tensor, abbreviated);
   const formatter = formatterFor(values, isFloatingDType(tensor.dtype));
   const visible = shape.map((size) => (abbreviated && size > 2 * EDGE ? 2 * EDGE : size));
@@ -88,7 +89,8 @@ function formatterFor(values: readonly Value[], floating: boolean): Formatter {
   const whole = finite.every(Number.isInteger);
   const scientific = largest / smallest > 1000 || largest > 1e8 || (!whole && smallest < 1e-4);
   const notation = scientific ? exponential : whole ? wholeNumber : fixedPoint;
-  const text = (value: Value) => (Number.isFinite(value) ? notation(value as number) : nonFinite(value as number));
+  const text = (value: Value) =>
+    Number.isFinite(value) ? notation(value as number) : nonFinite(value as number);
   return { width: Math.max(1, ...finite.map((value) => text(value).length)), text };
 }
 

@@ -203,7 +203,7 @@ export class Tensor extends TensorShape {
   }
 
   [inspect.custom](): string {
-    return formatTensor(this);
+    return this.toString();
   }
 
   get [Symbol.toStringTag](): string {

@@ -48,7 +48,7 @@ export const augmentationOptions = {
     default: 10,
     range: [0, Number.POSITIVE_INFINITY],
     commands: TRAIN,
-    help: 'epochs at the end without mosaic',
+    help: 'epochs at the end without mosaic and mixup',
   },
   bgr: {
     type: 'float',
@@ -56,7 +56,6 @@ export const augmentationOptions = {
     range: [0, 1],
     commands: TRAIN,
     help: 'probability of swapping red and blue',
-    refused: 'swapping red and blue is not there yet',
   },
   mixup: {
     type: 'float',
@@ -64,7 +63,6 @@ export const augmentationOptions = {
     range: [0, 1],
     commands: TRAIN,
     help: 'probability of blending two images',
-    refused: 'blending two images is not there yet',
   },
   cutmix: {
     type: 'float',

@@ -148,7 +148,7 @@ export const runOptions = {
     default: '8.4',
     choices: ['8.4', '8.3'],
     commands: ALL,
-    help: 'the Ultralytics release whose training semantics hold: 8.4.190 or 8.3; sets the options below',
+    help: "whose training semantics hold, Ultralytics 8.4.190's or 8.3's; it sets the options under 'Set by the recipe'",
   },
   strict: {
     type: 'bool',

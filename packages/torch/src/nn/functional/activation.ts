@@ -10,7 +10,8 @@ export interface InplaceOption {
 const activation = (name: string) => {
   const fresh = op(`aten::${name}`);
   const inplace = op(`aten::${name}_`);
-  return (input: Tensor, options?: InplaceOption): Tensor => (options?.inplace ? inplace(input) : fresh(input));
+  return (input: Tensor, options?: InplaceOption): Tensor =>
+    options?.inplace ? inplace(input) : fresh(input);
 };
 
 export const relu = activation('relu');

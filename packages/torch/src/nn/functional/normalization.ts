@@ -67,7 +67,10 @@ export const instanceNorm = (
 ): Tensor => instanceNormOp(input, weight, bias, null, null, true, 0.1, eps, true);
 
 /** input / max(p-norm along dim, eps) */
-export const normalize = (input: Tensor, options: { p?: number; dim?: number; eps?: number } = {}): Tensor => {
+export const normalize = (
+  input: Tensor,
+  options: { p?: number; dim?: number; eps?: number } = {},
+): Tensor => {
   const { p = 2, dim = 1, eps = 1e-12 } = options;
   return input.div(input.norm(p, dim, true).clampMin(eps).expandAs(input));
 };

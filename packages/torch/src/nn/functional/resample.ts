@@ -1,5 +1,5 @@
 import { TorchError } from '@mezzo/libtorch';
-import { op, type OpFunction } from '../../ops/call.ts';
+import { type OpFunction, op } from '../../ops/call.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
 export type InterpolationMode =
@@ -21,29 +21,33 @@ export interface InterpolateOptions {
 }
 
 interface Interpolation {
-  readonly name: string;
+  readonly call: OpFunction;
   readonly corners: boolean;
 }
+
+const interpolation = (name: string, corners: boolean): Interpolation => ({
+  call: op(`aten::${name}`, 'vec'),
+  corners,
+});
 
 /** Mode → dimensions of the input (with batch and channels) → op. */
 const INTERPOLATIONS: Partial<Record<InterpolationMode, Record<number, Interpolation>>> = {
   nearest: {
-    3: { name: 'aten::upsample_nearest1d', corners: false },
-    4: { name: 'aten::upsample_nearest2d', corners: false },
-    5: { name: 'aten::upsample_nearest3d', corners: false },
+    3: interpolation('upsample_nearest1d', false),
+    4: interpolation('upsample_nearest2d', false),
+    5: interpolation('upsample_nearest3d', false),
   },
   'nearest-exact': {
-    3: { name: 'aten::_upsample_nearest_exact1d', corners: false },
-    4: { name: 'aten::_upsample_nearest_exact2d', corners: false },
-    5: { name: 'aten::_upsample_nearest_exact3d', corners: false },
+    3: interpolation('_upsample_nearest_exact1d', false),
+    4: interpolation('_upsample_nearest_exact2d', false),
+    5: interpolation('_upsample_nearest_exact3d', false),
   },
-  linear: { 3: { name: 'aten::upsample_linear1d', corners: true } },
-  bilinear: { 4: { name: 'aten::upsample_bilinear2d', corners: true } },
-  bicubic: { 4: { name: 'aten::upsample_bicubic2d', corners: true } },
-  trilinear: { 5: { name: 'aten::upsample_trilinear3d', corners: true } },
+  linear: { 3: interpolation('upsample_linear1d', true) },
+  bilinear: { 4: interpolation('upsample_bilinear2d', true) },
+  bicubic: { 4: interpolation('upsample_bicubic2d', true) },
+  trilinear: { 5: interpolation('upsample_trilinear3d', true) },
 };
 
-const ops = new Map<string, OpFunction>();
 const areaPools = new Map([
   [3, op('aten::adaptive_avg_pool1d')],
   [4, op('aten::adaptive_avg_pool2d')],
@@ -64,18 +68,24 @@ export function interpolate(input: Tensor, options: InterpolateOptions): Tensor 
   const sizes = perDimension(size, ndim - 2);
   const scales = perDimension(scaleFactor, ndim - 2);
   if (mode === 'area') return interpolateArea(input, sizes, scales);
-  const interpolation = INTERPOLATIONS[mode]?.[ndim];
-  if (interpolation === undefined) {
-    throw new TorchError('NOT_IMPLEMENTED', `interpolate: mode '${mode}' does not take inputs of ${ndim} dimensions`);
+  const found = INTERPOLATIONS[mode]?.[ndim];
+  if (found === undefined) {
+    throw new TorchError(
+      'NOT_IMPLEMENTED',
+      `interpolate: mode '${mode}' does not take inputs of ${ndim} dimensions`,
+    );
   }
-  const call = opOf(interpolation.name);
-  return interpolation.corners ? call(input, sizes, alignCorners, scales) : call(input, sizes, scales);
+  const { call, corners } = found;
+  return corners ? call(input, sizes, alignCorners, scales) : call(input, sizes, scales);
 }
 
 function interpolateArea(input: Tensor, sizes: number[] | null, scales: number[] | null): Tensor {
   const pool = areaPools.get(input.ndim);
   if (pool === undefined) {
-    throw new TorchError('NOT_IMPLEMENTED', `interpolate: mode 'area' does not take inputs of ${input.ndim} dimensions`);
+    throw new TorchError(
+      'NOT_IMPLEMENTED',
+      `interpolate: mode 'area' does not take inputs of ${input.ndim} dimensions`,
+    );
   }
   const output = sizes ?? input.shape.slice(2).map((size, i) => Math.floor(size * scales![i]!));
   return pool(input, output);
@@ -83,15 +93,6 @@ function interpolateArea(input: Tensor, sizes: number[] | null, scales: number[]
 
 const perDimension = (value: number | readonly number[] | undefined, dims: number): number[] | null =>
   value === undefined ? null : typeof value === 'number' ? new Array<number>(dims).fill(value) : [...value];
-
-function opOf(name: string): OpFunction {
-  let call = ops.get(name);
-  if (call === undefined) {
-    call = op(name, 'vec');
-    ops.set(name, call);
-  }
-  return call;
-}
 
 const padOp = op('aten::pad');
 const pixelShuffleOp = op('aten::pixel_shuffle');

@@ -1,0 +1,64 @@
+import { type NativeImage, native } from '@mezzo/libtorch';
+import type { Tensor } from '@mezzo/torch';
+import { AUGMENTATION_KEYS, type Augmentation } from '../augment/augmentation.ts';
+import type { TrainSettings } from '../config/index.ts';
+import type { Fault } from '../data/inspect-image.ts';
+import type { Split } from '../data/scan.ts';
+import { TrainLoader } from '../data/train-loader.ts';
+import { ValLoader } from '../data/val-loader.ts';
+import { BatchMemory, type ImageBlock } from './batchMemory.ts';
+import type { DeviceName } from './device.ts';
+
+export type TrainBatches = TrainLoader<ImageBlock>;
+export type ValBatches = ValLoader<ImageBlock>;
+
+interface Source {
+  split: Split;
+  imgsz: number;
+  channels: 1 | 3;
+  device: DeviceName;
+  onSkip: (fault: Fault) => void;
+}
+
+/** The images of a loader's batch as a tensor, uint8 [B, C, H, W] in channels_last order. */
+export function imagesOf(batch: { memory: ImageBlock; shape: readonly [number, number, number, number] }): Tensor {
+  const [count, height, width, channels] = batch.shape;
+  return batch.memory.images(count, channels, height, width);
+}
+
+export function openTrainBatches(source: Source & { settings: TrainSettings }): TrainBatches {
+  const { settings, split, imgsz, channels } = source;
+  const augment = Object.fromEntries(AUGMENTATION_KEYS.map((key) => [key, settings[key]])) as Augmentation;
+  return new TrainLoader({
+    ...common(source),
+    images: split.images,
+    imgsz,
+    channels,
+    batch: settings.batch,
+    augment,
+    seed: settings.seed,
+    workers: settings.workers,
+    strict: settings.strict,
+  });
+}
+
+export interface ValSource extends Source {
+  batch: number;
+  rect: boolean;
+  workers: number;
+  strict: boolean;
+}
+
+export function openValBatches(source: ValSource): ValBatches {
+  const { split, imgsz, channels, batch, rect, workers, strict } = source;
+  return new ValLoader({ ...common(source), images: split.images, imgsz, channels, batch, rect, workers, strict });
+}
+
+function common({ device, onSkip }: Source) {
+  const memory = new BatchMemory({ pinned: device !== 'cpu' });
+  return {
+    allocate: (size: number) => memory.allocate(size),
+    pixels: native() as unknown as NativeImage,
+    onSkip,
+  };
+}

@@ -1,0 +1,106 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { loadSafetensors, MezzoError, scope } from '@mezzo/torch';
+import { parse } from 'yaml';
+import type { TrainSettings } from '../config/index.ts';
+import { buildModel, type DetectionModel } from '../models/build.ts';
+import { modelNames, type ModelTable, resolveModel } from '../models/description.ts';
+import { transferWeights, type TransferReport } from '../models/transfer.ts';
+import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
+
+/** Where a network comes from: a published description, a table of one's own, or trained weights. */
+export type ModelSource =
+  | { readonly kind: 'table'; readonly name: string; readonly table: string | ModelTable }
+  | { readonly kind: 'weights'; readonly name: string; readonly file: string; readonly contents: CheckpointContents };
+
+const DEFAULT_MODEL = 'yolov8n';
+
+/**
+ * Finds what `model=` names: `yolov8n`, a .yaml description, or .safetensors weights (`best.pt` beside an existing
+ * `best.safetensors` means the latter). null is yolov8n.
+ * @throws {MezzoError} NO_SUCH_MODEL, UNKNOWN_MODEL, BAD_MODEL, NOT_A_CHECKPOINT
+ */
+export async function openModel(name: string | null): Promise<ModelSource> {
+  const wanted = name ?? DEFAULT_MODEL;
+  const suffix = path.extname(wanted);
+  if (suffix === '.safetensors' || suffix === '.pt') return openWeights(wanted, suffix);
+  if (suffix === '.yaml' || suffix === '.yml') {
+    if (existsSync(wanted)) return { kind: 'table', name: wanted, table: readTable(wanted) };
+    const published = path.basename(wanted, suffix);
+    if (modelNames().includes(published)) return { kind: 'table', name: published, table: published };
+    throw notFound(wanted);
+  }
+  // Unknown names are refused here, before anything is set up.
+  resolveModel(wanted);
+  return { kind: 'table', name: wanted, table: wanted };
+}
+
+async function openWeights(name: string, suffix: string): Promise<ModelSource> {
+  const file = `${name.slice(0, -suffix.length)}.safetensors`;
+  if (existsSync(file)) {
+    return { kind: 'weights', name: path.basename(file, '.safetensors'), file, contents: await readCheckpoint(file) };
+  }
+  if (existsSync(name)) {
+    throw new MezzoError('UNSUPPORTED_WEIGHTS', `${name}: .pt files are not read yet`, {
+      hint: 'convert its state dict to safetensors in Python and give model=yolov8n pretrained=FILE.safetensors',
+    });
+  }
+  throw notFound(name);
+}
+
+function notFound(name: string): MezzoError {
+  const stem = path.basename(name, path.extname(name));
+  const way = modelNames().includes(stem) ? `model=${stem} trains from scratch` : 'model=yolov8n trains from scratch';
+  const looked = [path.resolve(name), ...(name.endsWith('.pt') ? [path.resolve(name.replace(/\.pt$/, '.safetensors'))] : [])];
+  return new MezzoError('NO_SUCH_MODEL', `${name} is not there; looked for ${looked.join(' and ')}`, {
+    hint: `Mezzo downloads no weights: ${way}, or give the path of your own weights`,
+  });
+}
+
+function readTable(file: string): ModelTable {
+  try {
+    return parse(readFileSync(file, 'utf8')) as ModelTable;
+  } catch (cause) {
+    throw new MezzoError('BAD_MODEL', `${file}: not a YAML file: ${(cause as Error).message}`, { cause });
+  }
+}
+
+export interface MadeModel {
+  model: DetectionModel;
+  /** What was taken over from weights, if any were. */
+  transfer: TransferReport | null;
+}
+
+/** The network for training on a data set: from scratch, or with those weights whose names and shapes fit. */
+export async function makeTrainable(
+  source: ModelSource,
+  data: { names: readonly string[]; channels: number },
+  settings: Pick<TrainSettings, 'pretrained' | 'box_bias' | 'recipe'>,
+): Promise<MadeModel> {
+  const table = source.kind === 'weights' ? source.contents.identity.table : source.table;
+  const name = source.kind === 'weights' ? source.contents.identity.name : source.name;
+  const model = buildModel(table, {
+    name,
+    nc: data.names.length,
+    ch: data.channels,
+    names: data.names,
+    boxBias: settings.box_bias,
+  });
+  const weights = await pretrainedWeights(source, settings.pretrained);
+  if (weights === null) return { model, transfer: null };
+  return { model, transfer: scope(() => transferWeights(model, weights, { overlapFirstConv: settings.recipe !== '8.3' })) };
+}
+
+async function pretrainedWeights(source: ModelSource, pretrained: boolean | string) {
+  if (typeof pretrained === 'string') {
+    if (!existsSync(pretrained)) throw notFound(pretrained);
+    return (await loadSafetensors(pretrained)).tensors;
+  }
+  return pretrained && source.kind === 'weights' ? source.contents.weights : null;
+}
+
+/** The network as it is, for validation and prediction. */
+export function makeEvaluable(source: ModelSource): DetectionModel {
+  if (source.kind === 'weights') return modelOf(source.contents);
+  return buildModel(source.table, { name: source.name });
+}

@@ -1,0 +1,197 @@
+import { availableCores } from '@mezzo/libtorch';
+import { backends, GradScaler, manualSeed, MezzoError, setNumThreads, useDeterministicAlgorithms } from '@mezzo/torch';
+import { TaskAlignedAssigner } from '../assign/taskAligned.ts';
+import type { TrainSettings } from '../config/index.ts';
+import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
+import type { Fault } from '../data/inspect-image.ts';
+import { listFaults, scanSplit, type Split } from '../data/scan.ts';
+import { DetectionLoss } from '../loss/detection.ts';
+import type { MetricRules } from '../metrics/rules.ts';
+import type { DetectionModel } from '../models/build.ts';
+import { openTrainBatches, openValBatches } from './batches.ts';
+import type { CheckpointContents } from './checkpoint.ts';
+import { selectDevice } from './device.ts';
+import { ModelEma } from './ema.ts';
+import type { TrainEvent } from './event.ts';
+import { buildOptimizer } from './optimizer.ts';
+import { choosePrecision } from './precision.ts';
+import { restoreRandomStates } from './randomState.ts';
+import type { Run } from './run.ts';
+import { autoOptimizer, type OptimizerChoice, type ScheduleOptions, scaledWeightDecay } from './schedule.ts';
+import { TrainStep } from './step.ts';
+
+/** Gives the network for a data set: from scratch, or with the weights that fit. Called after seeding. */
+export type ModelFactory = (data: { names: readonly string[]; channels: number }) => Promise<DetectionModel>;
+
+export interface Preparation {
+  settings: TrainSettings;
+  makeModel: ModelFactory;
+  /** The folder of the run; asked for when everything else is known to be right. */
+  makeSaveDir: () => string;
+  resume?: NonNullable<CheckpointContents['training']> & Pick<CheckpointContents, 'weights'>;
+  emit: (event: TrainEvent) => void;
+  signal?: AbortSignal;
+}
+
+const STRIDE = 32;
+
+/** Checks data and settings and builds everything of a run; nothing is written before all of it is known to be right. */
+export async function prepareRun({ settings, makeModel, makeSaveDir, resume, emit, signal }: Preparation): Promise<Run> {
+  const device = selectDevice(settings.device);
+  const precision = choosePrecision(settings.amp, device, settings.channels_last);
+  if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
+  const data = await readDataYaml(requireData(settings), { datasetsDir: settings.datasets_dir });
+  const [train, val] = [await scan(data, 'train', settings, emit, signal), await scan(data, 'val', settings, emit, signal)];
+  const imgsz = Math.ceil(settings.imgsz / STRIDE) * STRIDE;
+  if (imgsz !== settings.imgsz) {
+    emit({ event: 'message', level: 'warning', text: `imgsz=${settings.imgsz} is not a multiple of ${STRIDE}: using ${imgsz}` });
+  }
+
+  setNumThreads(availableCores());
+  if (device !== 'cpu') {
+    useDeterministicAlgorithms(settings.deterministic);
+    backends.cudnn.deterministic = settings.deterministic;
+    backends.cudnn.benchmark = !settings.deterministic;
+  }
+  manualSeed(settings.seed);
+  const model = await makeModel({ names: train.names, channels: data.channels });
+  model.to({ device, ...(precision.channelsLast ? { memoryFormat: 'channels_last' as const } : {}) });
+  const frozen = freezeLayers(model, settings.freeze);
+  if (resume) model.loadStateDict(resume.live);
+
+  const loss = new DetectionLoss({
+    nc: model.nc,
+    strides: model.strides,
+    gains: { box: settings.box, cls: settings.cls, dfl: settings.dfl },
+    assigner: new TaskAlignedAssigner({ centreRule: settings.inflate === 0 ? 'noInflate' : 'inflate16' }),
+  });
+  const choice = chooseOptimizer(settings, train.images.length, model.nc);
+  const optimizer = buildOptimizer(model, {
+    ...choice,
+    lr: choice.lr0,
+    weightDecay: scaledWeightDecay(settings.weight_decay, settings.batch, settings.nbs),
+  });
+  const twin = model.clone();
+  if (resume) twin.loadStateDict(resume.weights);
+  const ema = new ModelEma(model, twin, { updates: resume?.state.emaUpdates ?? 0 });
+  const scaler = new GradScaler({
+    device: device === 'cpu' ? 'cpu' : 'cuda',
+    enabled: precision.scaler,
+    initScale: settings.init_scale,
+    growthInterval: settings.growth_interval,
+  });
+  if (resume) {
+    optimizer.optimizer.loadStateDict(resume.optimizer);
+    if (precision.scaler && Object.keys(resume.state.scaler).length > 0) scaler.loadStateDict(resume.state.scaler as never);
+    for (const [name, parameter] of model.namedParameters()) {
+      const gradient = resume.gradients[name];
+      if (gradient) parameter.grad = gradient.to(device);
+    }
+    restoreRandomStates(resume.state.random);
+  }
+  const { channels } = data;
+  const { workers, strict } = settings;
+  const onSkip = ({ file, reason }: Fault) => emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` });
+  const trainBatches = openTrainBatches({ split: train, settings, imgsz, channels, device, onSkip });
+  const valBatches = openValBatches({
+    split: val,
+    imgsz,
+    batch: 2 * settings.batch,
+    rect: true,
+    channels,
+    device,
+    workers,
+    strict,
+    onSkip,
+  });
+  const step = new TrainStep({ model, loss, optimizer, ema, scaler, precision, device, clip: settings.clip });
+  return {
+    settings,
+    saveDir: makeSaveDir(),
+    device,
+    precision,
+    model,
+    ema,
+    optimizer,
+    scaler,
+    loss,
+    step,
+    schedule: scheduleOf(settings, choice, trainBatches.batches),
+    rules: metricRules(settings),
+    train: trainBatches,
+    val: valBatches,
+    labelled: train.images,
+    images: { train: train.images.length, val: val.images.length },
+    data: { path: data.file, names: train.names },
+    imgsz,
+    frozen,
+  };
+}
+
+function requireData({ data }: TrainSettings): string {
+  if (data !== null) return data;
+  throw new MezzoError('NO_DATA', 'no data set was given: data= names the data.yaml', {
+    hint: 'mezzo data shapes --out DIR generates one',
+  });
+}
+
+async function scan(
+  data: DataSet,
+  name: 'train' | 'val',
+  settings: TrainSettings,
+  emit: (event: TrainEvent) => void,
+  signal: AbortSignal | undefined,
+): Promise<Split> {
+  const split = await scanSplit(data, name, {
+    strict: settings.strict,
+    singleCls: settings.single_cls,
+    fraction: name === 'train' ? settings.fraction : 1,
+    ...(signal ? { signal } : {}),
+  });
+  const { skipped, found } = split.report;
+  if (skipped.length > 0) {
+    const text = `${name}: ${skipped.length} of ${found} images were skipped\n${listFaults(skipped)}`;
+    emit({ event: 'message', level: 'warning', text });
+  }
+  return split;
+}
+
+/** Stops the gradients of the first N layers, or of the listed ones; returns their indices. */
+export function freezeLayers(model: DetectionModel, freeze: number | readonly number[] | null): number[] {
+  if (freeze === null) return [];
+  const layers = typeof freeze === 'number' ? Array.from({ length: freeze }, (_, i) => i) : [...freeze];
+  const count = model.description.layers.length;
+  const missing = layers.find((layer) => layer >= count);
+  if (missing !== undefined) {
+    throw new MezzoError('BAD_OPTION', `freeze: the model has no layer ${missing}, only 0 to ${count - 1}`);
+  }
+  for (const layer of layers) model.model.at(layer).requiresGrad_(false);
+  return layers;
+}
+
+function chooseOptimizer(settings: TrainSettings, images: number, classes: number): OptimizerChoice {
+  const { optimizer, batch, nbs, epochs, lr0, momentum, warmup_bias_lr } = settings;
+  if (optimizer === 'auto') return autoOptimizer(images, batch, nbs, epochs, classes);
+  return { name: optimizer, lr0, momentum, warmupBiasLr: warmup_bias_lr };
+}
+
+function scheduleOf(settings: TrainSettings, choice: OptimizerChoice, batches: number): ScheduleOptions {
+  return {
+    rule: settings.warmup_rule,
+    epochs: settings.epochs,
+    batches,
+    batch: settings.batch,
+    nbs: settings.nbs,
+    lr0: choice.lr0,
+    lrf: settings.lrf,
+    cosLr: settings.cos_lr,
+    momentum: choice.momentum,
+    warmupEpochs: settings.warmup_epochs,
+    warmupMomentum: settings.warmup_momentum,
+    warmupBiasLr: choice.warmupBiasLr,
+  };
+}
+
+export function metricRules(settings: Pick<TrainSettings, 'match' | 'ap_end' | 'fitness'>): MetricRules {
+  return { match: settings.match, apEnd: settings.ap_end, fitness: settings.fitness };
+}

@@ -1,0 +1,141 @@
+import { type NativeImage, native } from '@mezzo/libtorch';
+import { autocast, inferenceMode, scope, type Tensor, tensor } from '@mezzo/torch';
+import { letterbox, type Size } from '../augment/geometry.ts';
+import { letterboxJob } from '../augment/warp-job.ts';
+import { BatchMemory } from '../engine/batchMemory.ts';
+import { type DeviceName, deviceType } from '../engine/device.ts';
+import { toInput } from '../engine/images.ts';
+import type { RunPrecision } from '../engine/precision.ts';
+import { nonMaxSuppression, type NmsOptions } from '../metrics/nms.ts';
+import type { DetectionModel } from '../models/build.ts';
+import type { RawImage } from '../plots/raster.ts';
+import { type BoxGain, scaleBoxes } from './boxes.ts';
+import { readImage } from './image.ts';
+import { Results } from './results.ts';
+
+/** An image to look at: a file, its encoded bytes, or pixels (8 bits, interleaved). */
+export type PredictImage = string | Uint8Array | RawImage;
+
+export interface PredictorOptions {
+  model: DetectionModel;
+  device: DeviceName;
+  precision: RunPrecision;
+  imgsz: number;
+  batch: number;
+  nms: NmsOptions;
+  boxGain: BoxGain;
+}
+
+const STRIDE = 32;
+
+interface Loaded {
+  path: string;
+  source: PredictImage;
+  pixels: RawImage;
+}
+
+/** Finds objects in images, `batch` at a time; the next batch is decoded while the network runs. */
+export class Predictor {
+  private readonly options: PredictorOptions;
+  private readonly memory: BatchMemory;
+  private readonly pixels: NativeImage;
+
+  constructor(options: PredictorOptions) {
+    this.options = options;
+    this.memory = new BatchMemory({ pinned: options.device !== 'cpu' });
+    this.pixels = native();
+    options.model.eval();
+  }
+
+  async *run(images: Iterable<PredictImage> | AsyncIterable<PredictImage>): AsyncGenerator<Results> {
+    let number = 0;
+    let waiting: Promise<Loaded>[] = [];
+    for await (const source of images) {
+      const path = typeof source === 'string' ? source : `image${number}.jpg`;
+      number += 1;
+      const loaded = load(path, source);
+      // Its error is thrown when its turn comes.
+      loaded.catch(() => undefined);
+      waiting.push(loaded);
+      if (waiting.length < this.options.batch) continue;
+      yield* await this.predict(await Promise.all(waiting));
+      waiting = [];
+    }
+    if (waiting.length > 0) yield* await this.predict(await Promise.all(waiting));
+  }
+
+  private async predict(images: readonly Loaded[]): Promise<Results[]> {
+    const { options } = this;
+    const begun = performance.now();
+    const network = this.networkSize(images.map(({ pixels }) => pixels));
+    const bytes = network.width * network.height * 3;
+    const block = this.memory.allocate(images.length * bytes);
+    await Promise.all(
+      images.map(({ pixels }, i) => {
+        const out = block.bytes.subarray(i * bytes, (i + 1) * bytes);
+        return this.pixels.imageLetterbox(out, letterboxJob(pixels, letterbox(pixels, network), network, 3), pixels.data);
+      }),
+    );
+    const prepared = performance.now();
+    const { predictions, anchors } = this.forward(() => block.images(images.length, 3, network.height, network.width));
+    block.release();
+    const inferred = performance.now();
+    const size = predictions.length / images.length;
+    const classes = size / anchors - 4;
+    const found = images.map(({ pixels }, i) => {
+      const detections = nonMaxSuppression(predictions.subarray(i * size, (i + 1) * size), classes, options.nms);
+      return { ...detections, boxes: scaleBoxes(detections.boxes, network, pixels, options.boxGain) };
+    });
+    const finished = performance.now();
+    const each = (from: number, to: number) => (to - from) / 1000 / images.length;
+    const speed = {
+      preprocess: each(begun, prepared),
+      inference: each(prepared, inferred),
+      postprocess: each(inferred, finished),
+    };
+    return images.map(({ path, source, pixels }, i) => {
+      const image = typeof source === 'string' ? source : pixels;
+      const { width, height } = pixels;
+      return new Results({ path, image, width, height, names: options.model.names, detections: found[i]!, speed });
+    });
+  }
+
+  /** Images of one size are padded only to a multiple of the stride; others share a square. */
+  private networkSize(images: readonly Size[]): Size {
+    const { imgsz } = this.options;
+    const first = images[0]!;
+    if (images.some(({ width, height }) => width !== first.width || height !== first.height)) {
+      return { width: imgsz, height: imgsz };
+    }
+    const fit = letterbox(first, { width: imgsz, height: imgsz });
+    const up = (side: number) => Math.ceil(side / STRIDE) * STRIDE;
+    return { width: up(fit.width), height: up(fit.height) };
+  }
+
+  private forward(images: () => Tensor): { predictions: Float32Array; anchors: number } {
+    const { model, device, precision } = this.options;
+    return scope(() =>
+      inferenceMode(() => {
+        const input = grey(toInput(images(), device, precision), model.ch);
+        const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
+        const { decoded } = autocast(region, () => model.predict(input));
+        // HOST SYNC: suppression runs on the host.
+        return { predictions: decoded.toTypedArray() as Float32Array, anchors: decoded.size(2) };
+      }),
+    );
+  }
+}
+
+async function load(path: string, source: PredictImage): Promise<Loaded> {
+  const encoded = typeof source === 'string' || source instanceof Uint8Array;
+  return { path, source, pixels: encoded ? await readImage(source) : source };
+}
+
+const LUMA = [0.299, 0.587, 0.114];
+
+/** Images for a one-channel network: the luma of RGB. */
+function grey(images: Tensor, channels: number): Tensor {
+  if (channels !== 1) return images;
+  const weights = tensor(LUMA, { dtype: images.dtype as 'float32', device: images.device }).view([1, 3, 1, 1]);
+  return images.mul(weights).sum([1], true);
+}

@@ -1,0 +1,187 @@
+import { EventEmitter } from 'node:events';
+import path from 'node:path';
+import { availableCores } from '@mezzo/libtorch';
+import { setNumThreads } from '@mezzo/torch';
+import { type PredictOptions, type PredictSettings, resolveSettings, type TrainOptions, type ValOptions } from './config/index.ts';
+import { selectDevice } from './engine/device.ts';
+import type { TrainEvent } from './engine/event.ts';
+import { measure } from './engine/measure.ts';
+import { makeEvaluable, type ModelSource, openModel } from './engine/modelSource.ts';
+import { choosePrecision } from './engine/precision.ts';
+import type { DetectionReport } from './engine/report.ts';
+import { createRunFolder } from './engine/runFolder.ts';
+import { trainDetector } from './engine/trainDetector.ts';
+import { PREDICTION_NMS } from './metrics/nms.ts';
+import type { DetectionModel } from './models/build.ts';
+import { type ModelProfile, profileModel } from './models/profile.ts';
+import { type PredictImage, Predictor } from './predict/predictor.ts';
+import type { Results } from './predict/results.ts';
+import { listSources } from './predict/sources.ts';
+
+/** What every call of {@link YOLO} takes beside the options of the command of the same name. */
+export interface CallHooks {
+  /** Called with everything that happens, in order. */
+  onEvent?: (event: TrainEvent) => void;
+  /** Stops the call; a training saves a checkpoint first and throws INTERRUPTED. */
+  signal?: AbortSignal;
+}
+
+/** What `predict` and `stream` look at: paths, folders and patterns, encoded bytes, or pixels. */
+export type PredictSource = PredictImage | readonly string[] | Iterable<PredictImage> | AsyncIterable<PredictImage>;
+
+/** Results of one image, and where its picture was written. */
+export type Prediction = Results & { saveDir?: string };
+
+type EventName = TrainEvent['event'];
+
+/**
+ * A detector: load it by name or from a file, train it, measure it, look for objects with it.
+ *
+ * ```ts
+ * const model = await YOLO.load('yolov8n');
+ * await model.train({ data: 'shapes.yaml', epochs: 100, imgsz: 640 });
+ * const results = await model.predict('bus.jpg');
+ * ```
+ */
+export class YOLO {
+  private source: ModelSource;
+  private network: DetectionModel | undefined;
+  private readonly events = new EventEmitter();
+
+  private constructor(source: ModelSource) {
+    this.source = source;
+  }
+
+  /**
+   * Opens a published model from scratch (`yolov8n`), a .yaml description, or .safetensors weights; null is yolov8n.
+   * @throws {MezzoError} NO_SUCH_MODEL, UNKNOWN_MODEL, BAD_MODEL, NOT_A_CHECKPOINT
+   */
+  static async load(model: string | null): Promise<YOLO> {
+    return new YOLO(await openModel(model));
+  }
+
+  get name(): string {
+    return this.source.name;
+  }
+
+  /** Class names by id. */
+  get names(): readonly string[] {
+    return this.model.names;
+  }
+
+  /** The network, built when first needed. */
+  get model(): DetectionModel {
+    this.network ??= makeEvaluable(this.source);
+    return this.network;
+  }
+
+  /** Parameters, layers and convolution work for one image of `imgsz` pixels. */
+  info(imgsz = 640): ModelProfile {
+    return profileModel(this.model, imgsz);
+  }
+
+  /** Calls `listener` with every event of a kind, of any later call. */
+  on<N extends EventName>(name: N, listener: (event: Extract<TrainEvent, { event: N }>) => void): this {
+    this.events.on(name, listener);
+    return this;
+  }
+
+  /**
+   * Trains on a data set; afterwards this detector has the best weights. Options are those of `mezzo train`.
+   * @throws {MezzoError} by its code: bad options, bad data, INTERRUPTED, OUT_OF_MEMORY, …
+   */
+  async train({ onEvent, signal, ...options }: TrainOptions & CallHooks): Promise<DetectionReport> {
+    const emit = this.emitter(onEvent);
+    const report = await trainDetector({ source: this.source, options, emit, ...(signal ? { signal } : {}) });
+    if (report.saveDir !== undefined && options.save !== false) {
+      this.source = await openModel(path.join(report.saveDir, 'weights', 'best.safetensors'));
+      this.network = undefined;
+    }
+    return report;
+  }
+
+  /** Measures precision, recall and mAP on a split. Options are those of `mezzo val`. */
+  async val({ onEvent, signal, ...options }: ValOptions & CallHooks = {}): Promise<DetectionReport> {
+    return measure({
+      model: this.model,
+      options,
+      trainedOn: this.trainedOn(),
+      emit: this.emitter(onEvent),
+      ...(signal ? { signal } : {}),
+    });
+  }
+
+  /** Finds objects in all images of a source. Nothing is written unless `save` asks for it. */
+  async predict(source: PredictSource, options: PredictOptions & CallHooks = {}): Promise<Prediction[]> {
+    const results: Prediction[] = [];
+    for await (const result of this.stream(source, { save: false, ...options })) results.push(result);
+    return results;
+  }
+
+  /** As {@link predict}, one result at a time: for sources larger than memory. */
+  async *stream(source: PredictSource, { signal, onEvent: _, ...options }: PredictOptions & CallHooks = {}): AsyncGenerator<Prediction> {
+    const settings = resolveSettings('predict', options);
+    const images = await imagesOf(source);
+    const device = selectDevice(settings.device);
+    const precision = choosePrecision(settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false, device, null);
+    setNumThreads(availableCores());
+    this.model.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
+    const predictor = new Predictor({
+      model: this.model,
+      device,
+      precision,
+      imgsz: Math.ceil(settings.imgsz / 32) * 32,
+      batch: settings.batch,
+      nms: {
+        ...PREDICTION_NMS,
+        conf: settings.conf,
+        iou: settings.iou,
+        maxDet: settings.max_det,
+        agnostic: settings.agnostic_nms,
+        ...(settings.classes === null ? {} : { classes: settings.classes }),
+      },
+      boxGain: settings.box_gain,
+    });
+    const writes = settings.save || settings.save_txt || settings.save_crop;
+    const saveDir = writes ? createRunFolder('predict', settings) : undefined;
+    for await (const result of predictor.run(images)) {
+      signal?.throwIfAborted();
+      if (saveDir !== undefined) await write(result, saveDir, settings);
+      yield Object.assign(result, saveDir === undefined ? {} : { saveDir });
+    }
+  }
+
+  private emitter(onEvent: ((event: TrainEvent) => void) | undefined): (event: TrainEvent) => void {
+    return (event) => {
+      onEvent?.(event);
+      this.events.emit(event.event, event);
+    };
+  }
+
+  private trainedOn(): string | null {
+    if (this.source.kind !== 'weights') return null;
+    const data = this.source.contents.data;
+    return typeof data === 'string' ? data : null;
+  }
+}
+
+async function imagesOf(source: PredictSource): Promise<Iterable<PredictImage> | AsyncIterable<PredictImage>> {
+  if (typeof source === 'string') return listSources(source);
+  if (source instanceof Uint8Array || 'data' in source) return [source];
+  if (Array.isArray(source) && source.every((entry) => typeof entry === 'string')) return listSources(source);
+  return source as Iterable<PredictImage> | AsyncIterable<PredictImage>;
+}
+
+async function write(result: Results, folder: string, settings: PredictSettings): Promise<void> {
+  const { name, base } = path.parse(result.path);
+  if (settings.save) {
+    await result.save(path.join(folder, base), {
+      labels: settings.show_labels,
+      conf: settings.show_conf,
+      boxes: settings.show_boxes,
+      ...(settings.line_width === null ? {} : { lineWidth: settings.line_width }),
+    });
+  }
+  if (settings.save_txt) await result.saveTxt(path.join(folder, 'labels', `${name}.txt`), { conf: settings.save_conf });
+  if (settings.save_crop) await result.saveCrop(path.join(folder, 'crops'));
+}

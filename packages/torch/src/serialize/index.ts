@@ -1,0 +1,13 @@
+export { writeAtomically, writeFileAtomically } from './atomic.ts';
+export {
+  readSafetensorsHeader,
+  SafetensorsError,
+  type SafetensorsHeader,
+  type TensorEntry,
+} from './header.ts';
+export {
+  type LoadedSafetensors,
+  type LoadSafetensorsOptions,
+  loadSafetensors,
+  saveSafetensors,
+} from './safetensors.ts';

@@ -1,0 +1,490 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  amp,
+  autocast,
+  cuda,
+  full,
+  grad,
+  GradScaler,
+  manualSeed,
+  memory,
+  nn,
+  noGrad,
+  optim,
+  randn,
+  scope,
+  setWarningHandler,
+  type Tensor,
+  tensor,
+  type Warning,
+  zeros,
+} from '../src/index.ts';
+import { collectGarbage } from './collect-garbage.ts';
+
+const { Parameter } = nn;
+
+const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
+
+function heardDuring(run: () => void): Warning[] {
+  const heard: Warning[] = [];
+  setWarningHandler((warning) => heard.push(warning));
+  try {
+    run();
+  } finally {
+    setWarningHandler(null);
+  }
+  return heard;
+}
+
+/** Two layers by hand: a model small enough that fp16 and fp32 stay near each other. */
+function model(): Tensor[] {
+  manualSeed(5);
+  return [new Parameter(randn([8, 8]).mul(0.3)), new Parameter(randn([8, 4]).mul(0.3))];
+}
+
+const forward = ([a, b]: Tensor[], x: Tensor) => x.matmul(a!).relu().matmul(b!);
+
+const lossOf = (params: Tensor[], x: Tensor, y: Tensor) =>
+  nn.functional.mseLoss(forward(params, x).float(), y);
+
+function batches(count: number): [Tensor, Tensor][] {
+  manualSeed(6);
+  return Array.from({ length: count }, () => [randn([16, 8]), randn([16, 4])]);
+}
+
+function assertNear(actual: readonly Tensor[], expected: readonly Tensor[], tolerance: number): void {
+  actual.forEach((t, i) => {
+    const error = t.sub(expected[i]!).abs().max().item() as number;
+    assert.ok(error <= tolerance, `tensor ${i} is off by ${error}`);
+  });
+}
+
+type Make = (params: Tensor[]) => optim.Optimizer;
+
+const FLAVOURS: Record<string, Make> = {
+  'SGD foreach': (p) => new optim.SGD(p, { lr: 0.1, momentum: 0.9, foreach: true }),
+  'SGD automatic': (p) => new optim.SGD(p, { lr: 0.1, momentum: 0.9 }),
+  'SGD fused': (p) => new optim.SGD(p, { lr: 0.1, momentum: 0.9, fused: true }),
+  'Adam foreach': (p) => new optim.Adam(p, { lr: 0.01, foreach: true }),
+  'Adam automatic': (p) => new optim.Adam(p, { lr: 0.01 }),
+  'Adam fused': (p) => new optim.Adam(p, { lr: 0.01, fused: true }),
+  'AdamW fused': (p) => new optim.AdamW(p, { lr: 0.01, fused: true, amsgrad: true }),
+};
+
+describe('G2 four batches in fp16 with an overflow in the third follow the fp32 run', () => {
+  for (const [name, make] of Object.entries(FLAVOURS)) {
+    for (const enabled of [true, false]) {
+      test(`${name}, ${enabled ? 'scaler on, rebuilt from its state every iteration' : 'scaler off'}`, () => {
+        const [plain, scaled] = [model(), model()];
+        const [control, optimizer] = [make(plain), make(scaled)];
+        const config = { device: 'cpu', initScale: 128, growthInterval: 1, enabled } as const;
+        let scaler = new GradScaler(config);
+        batches(4).forEach(([x, y], i) => {
+          control.zeroGrad();
+          lossOf(plain, x, y).backward();
+          if (i !== 2 || !enabled) control.step();
+
+          optimizer.zeroGrad();
+          const loss = autocast({ device: 'cpu', dtype: 'float16', enabled }, () => lossOf(scaled, x, y));
+          scaler.scale(loss).backward();
+          if (i === 2 && enabled) scaled[0]!.grad!.put([0, 0], Number.POSITIVE_INFINITY);
+          scaler.step(optimizer);
+          scaler.update();
+          const saved = JSON.parse(JSON.stringify(scaler.stateDict())) as amp.GradScalerState;
+          scaler = new GradScaler(config);
+          scaler.loadStateDict(saved);
+        });
+        assert.equal(scaler.getScale(), enabled ? 128 * 2 ** 3 * 0.5 : 1);
+        assertNear(scaled, plain, 5e-3);
+      });
+    }
+  }
+});
+
+describe('G3 a fused optimizer under the scaler does what the plain one does', () => {
+  for (const amsgrad of [false, true]) {
+    for (const explicit of [false, true]) {
+      for (const kind of ['Adam', 'AdamW', 'SGD'] as const) {
+        test(`${kind}, amsgrad ${amsgrad}, unscale_ ${explicit ? 'called' : 'left to step'}`, () => {
+          const make = (p: Tensor[], fused: boolean) =>
+            kind === 'SGD'
+              ? new optim.SGD(p, { lr: 0.1, momentum: 0.9, nesterov: amsgrad, fused })
+              : new optim[kind](p, { lr: 0.01, weightDecay: 0.1, amsgrad, fused });
+          const runs = [true, false].map((fused) => {
+            const params = model();
+            const optimizer = make(params, fused);
+            const scaler = new GradScaler({ device: 'cpu', initScale: 64, growthInterval: 2 });
+            batches(5).forEach(([x, y], i) => {
+              optimizer.zeroGrad();
+              scaler.scale(lossOf(params, x, y)).backward();
+              if (i === 0 || i === 3) params[1]!.grad!.put([1, 1], Number.NaN);
+              if (explicit) scaler.unscale_(optimizer);
+              scaler.step(optimizer);
+              assert.equal(scaler.skipped(optimizer), fused ? null : i === 0 || i === 3);
+              scaler.update();
+              assert.deepEqual([optimizer.gradScale, optimizer.foundInf], [undefined, undefined]);
+            });
+            const state = Object.values(optimizer.stateDict().state).flatMap((entry) => Object.values(entry));
+            return { params, state: state as Tensor[], scale: scaler.getScale() };
+          });
+          const [fused, plain] = runs;
+          assertNear(fused!.params, plain!.params, 1e-6);
+          assertNear(fused!.state, plain!.state, 1e-6);
+          assert.equal(fused!.scale, plain!.scale);
+        });
+      }
+    }
+  }
+
+  test('also when strides keep the fused kernel from being used', () => {
+    const runs = [true, false].map((fused) => {
+      const param = new Parameter(tensor([[1, 2], [3, 4]]));
+      const optimizer = new optim.Adam([param], { lr: 0.1, fused });
+      const scaler = new GradScaler({ device: 'cpu', initScale: 8 });
+      for (const bad of [false, true, false]) {
+        scaler.scale(zeros([]));
+        param.grad = tensor([[8, 16], [bad ? Number.POSITIVE_INFINITY : 4, 2]]).transpose(0, 1);
+        scaler.step(optimizer);
+        scaler.update(8);
+      }
+      return numbers(param);
+    });
+    runs[0]!.forEach((value, i) => assert.ok(Math.abs(value - runs[1]![i]!) < 1e-6));
+    assert.notDeepEqual(runs[0], [1, 2, 3, 4]);
+  });
+});
+
+describe('G4 gradients broken between unscale_ and step are not seen: the weights break', () => {
+  for (const [name, make] of Object.entries(FLAVOURS)) {
+    test(name, () => {
+      const params = model();
+      const optimizer = make(params);
+      const scaler = new GradScaler({ device: 'cpu', initScale: 128 });
+      const [[x, y]] = batches(1) as [[Tensor, Tensor]];
+      scaler.scale(lossOf(params, x, y)).backward();
+      scaler.unscale_(optimizer);
+      for (const param of params) param.grad!.fill_(Number.POSITIVE_INFINITY);
+      scaler.step(optimizer);
+      scaler.update();
+      for (const param of params) assert.equal(param.isfinite().any().item(), false);
+    });
+  }
+});
+
+test('G1 the state survives a round trip before and after the first scale', () => {
+  const saved = {
+    scale: 4,
+    growth_factor: 3,
+    backoff_factor: 0.25,
+    growth_interval: 7,
+    _growth_tracker: 2,
+  };
+  for (const lazy of [true, false]) {
+    const scaler = new GradScaler({ device: 'cpu' });
+    if (!lazy) scaler.scale(zeros([]));
+    scaler.loadStateDict(saved);
+    assert.deepEqual(scaler.stateDict(), saved);
+    scaler.scale(zeros([]));
+    assert.deepEqual(scaler.stateDict(), saved);
+    assert.deepEqual(
+      [scaler.getGrowthFactor(), scaler.getBackoffFactor(), scaler.getGrowthInterval()],
+      [3, 0.25, 7],
+    );
+  }
+});
+
+test('G5 clipping scaled gradients at maxNorm times the scale equals clipping plain ones', () => {
+  const [plain, scaled] = [model(), model()];
+  const [control, optimizer] = [FLAVOURS['SGD foreach']!(plain), FLAVOURS['SGD foreach']!(scaled)];
+  const scaler = new GradScaler({ device: 'cpu', initScale: 256 });
+  for (const [x, y] of batches(3)) {
+    control.zeroGrad();
+    lossOf(plain, x, y).backward();
+    nn.utils.clipGradNorm_(plain, 0.2);
+    control.step();
+    optimizer.zeroGrad();
+    scaler.scale(lossOf(scaled, x, y)).backward();
+    nn.utils.clipGradNorm_(scaled, 0.2 * scaler.getScale());
+    scaler.step(optimizer);
+    scaler.update();
+  }
+  assertNear(scaled, plain, 1e-5);
+});
+
+test('G7 a gradient penalty with double backward', () => {
+  const run = (scaler: GradScaler) => {
+    const params = model();
+    const optimizer = FLAVOURS['SGD foreach']!(params);
+    for (const [x, y] of batches(3)) {
+      optimizer.zeroGrad();
+      const loss = autocast({ device: 'cpu', enabled: false }, () => lossOf(params, x, y));
+      const inverse = 1 / scaler.getScale();
+      const grads = grad(scaler.scale(loss), params, { createGraph: true }).map((g) => g.mul(inverse));
+      const penalty = grads.map((g) => g.square().sum()).reduce((sum, term) => sum.add(term));
+      scaler.scale(loss.add(penalty.sqrt())).backward();
+      scaler.unscale_(optimizer);
+      scaler.step(optimizer);
+      scaler.update();
+    }
+    return params;
+  };
+  const scaled = run(new GradScaler({ device: 'cpu', initScale: 128, growthInterval: 1 }));
+  assertNear(scaled, run(new GradScaler({ enabled: false })), 1e-5);
+});
+
+test('G8 two micro-batches per step: the scale holds within a step and grows between them', () => {
+  const [plain, scaled] = [model(), model()];
+  const [control, optimizer] = [FLAVOURS['SGD foreach']!(plain), FLAVOURS['SGD foreach']!(scaled)];
+  const scaler = new GradScaler({ device: 'cpu', initScale: 32, growthInterval: 1 });
+  batches(4).forEach(([x, y], i) => {
+    lossOf(plain, x, y).div(2).backward();
+    scaler.scale(lossOf(scaled, x, y).div(2)).backward();
+    if (i % 2 === 0) return;
+    control.step();
+    control.zeroGrad();
+    scaler.step(optimizer);
+    scaler.update();
+    optimizer.zeroGrad();
+  });
+  assert.equal(scaler.getScale(), 128);
+  assertNear(scaled, plain, 1e-5);
+});
+
+test('G9 two models, optimizers and losses: one skips, the other steps, the scale backs off once', () => {
+  const [first, second] = [model(), model()];
+  const [a, b] = [FLAVOURS['SGD foreach']!(first), FLAVOURS['Adam foreach']!(second)];
+  const before = { first: first.map((p) => p.clone()), second: second.map((p) => p.clone()) };
+  const scaler = new GradScaler({ device: 'cpu', initScale: 128 });
+  const [[x, y]] = batches(1) as [[Tensor, Tensor]];
+  const outputs = [forward(first, x), forward(second, x)] as const;
+  const losses = [
+    outputs[0].add(outputs[1]).sub(y).square().mean(),
+    outputs[0].sub(outputs[1]).square().mean(),
+  ];
+  for (const loss of scaler.scale(losses)) loss.backward({ retainGraph: true });
+  second[0]!.grad!.put([0, 0], Number.POSITIVE_INFINITY);
+  scaler.unscale_(a);
+  scaler.step(a);
+  scaler.step(b);
+  scaler.update();
+  assert.deepEqual([scaler.skipped(a), scaler.skipped(b)], [false, true]);
+  assert.equal(scaler.getScale(), 64);
+  first.forEach((param, i) => assert.equal(param.equal(before.first[i]!), false));
+  second.forEach((param, i) => assert.equal(param.equal(before.second[i]!), true));
+});
+
+describe('scale()', () => {
+  test('G10 keeps lists and their nesting, and makes other iterables lazy', () => {
+    const scaler = new GradScaler({ device: 'cpu', initScale: 4 });
+    const nested = scaler.scale([full([], 1), [full([], 2), [full([], 3)]]]) as [Tensor, [Tensor, [Tensor]]];
+    assert.deepEqual([nested[0].item(), nested[1][0].item(), nested[1][1][0].item()], [4, 8, 12]);
+    let drawn = 0;
+    function* losses() {
+      for (const value of [1, 2]) {
+        drawn += 1;
+        yield full([], value);
+      }
+    }
+    const lazy = scaler.scale(losses());
+    assert.equal(drawn, 0);
+    assert.deepEqual(
+      Array.from(lazy, (t) => t.item()),
+      [4, 8],
+    );
+  });
+
+  test('puts the scale on the device of the first tensor', { skip: cuda.isAvailable() ? false : 'needs a CUDA device' }, () => {
+    const scaler = new GradScaler({ initScale: 4 });
+    const [host, device] = scaler.scale([full([], 1, { device: 'cuda' }), full([], 1)]);
+    assert.deepEqual([host!.device, device!.device, device!.item()], ['cuda:0', 'cpu', 4]);
+  });
+
+  test('refuses what is no tensor', () => {
+    const scaler = new GradScaler({ device: 'cpu' });
+    for (const wrong of [3, null, [1], 'loss']) {
+      assert.throws(() => scaler.scale(wrong as unknown as Tensor), {
+        name: 'AmpError',
+        code: 'VALUE',
+        message: 'outputs must be a Tensor or an iterable of Tensors',
+      });
+    }
+  });
+});
+
+describe('G12 optimizers that apply the scale themselves', () => {
+  test('see scale and flag as tensors during step only', () => {
+    const param = new Parameter(tensor([1, 2]));
+    let seen: unknown[] = [];
+    const custom: amp.ScaledOptimizer<[string], string> = {
+      paramGroups: [{ params: [param] }],
+      stepSupportsAmpScaling: true,
+      step(word) {
+        seen = [word, this.gradScale!.item(), this.foundInf!.item(), numbers(param.grad!)];
+        return 'done';
+      },
+    };
+    const scaler = new GradScaler({ device: 'cpu', initScale: 16 });
+    scaler.scale(zeros([]));
+    param.grad = tensor([32, Number.NaN]);
+    assert.equal(scaler.step(custom, 'now'), 'done');
+    assert.deepEqual(seen, ['now', 16, 1, [32, Number.NaN]]);
+    assert.deepEqual(Object.keys(custom), ['paramGroups', 'stepSupportsAmpScaling', 'step']);
+    scaler.update();
+    assert.equal(scaler.getScale(), 8);
+  });
+
+  test('of the old contract get the scaler itself, with a warning', () => {
+    const param = new Parameter(tensor([1, 2]));
+    let given: unknown;
+    const old: amp.ScaledOptimizer<[], void> = {
+      paramGroups: [{ params: [param] }],
+      stepTakesGradScaler: true,
+      step(...args: unknown[]) {
+        given = (args[0] as { gradScaler: unknown }).gradScaler;
+      },
+    };
+    const scaler = new GradScaler({ device: 'cpu' });
+    scaler.scale(zeros([]));
+    const heard = heardDuring(() => scaler.step(old));
+    assert.equal(given, scaler);
+    assert.deepEqual(
+      heard.map(({ code }) => code),
+      ['DEPRECATED'],
+    );
+  });
+
+  test('SGD with dampening leaves the skip to the scaler', () => {
+    const make = (dampening: number) =>
+      new optim.SGD([new Parameter(tensor([1]))], { momentum: 0.9, dampening, fused: true });
+    assert.deepEqual([make(0).stepSupportsAmpScaling, make(0.5).stepSupportsAmpScaling], [true, false]);
+  });
+});
+
+describe('update(newScale)', () => {
+  test('G14 copies a tensor: later edits of it have no effect', () => {
+    const scaler = new GradScaler({ device: 'cpu' });
+    scaler.scale(zeros([]));
+    const wanted = tensor([32]);
+    scaler.update(wanted);
+    wanted.fill_(5);
+    assert.equal(scaler.getScale(), 32);
+  });
+
+  test('takes one number without gradient only', () => {
+    const scaler = new GradScaler({ device: 'cpu' });
+    scaler.scale(zeros([]));
+    for (const wrong of [zeros([2]), zeros([1], { requiresGrad: true })]) {
+      assert.throws(() => scaler.update(wrong), {
+        name: 'AmpError',
+        code: 'ASSERTION',
+        message:
+          'new_scale should be a float or a 1-element torch.cuda.FloatTensor or torch.FloatTensor with requires_grad=False.',
+      });
+    }
+  });
+});
+
+test('G17 a skip is visible, and a schedule that asks does not move on it', () => {
+  const param = new Parameter(tensor([1]));
+  const optimizer = new optim.SGD([param], { lr: 1 });
+  const scheduler = new optim.lrScheduler.StepLR(optimizer, 1, { gamma: 0.5 });
+  const scaler = new GradScaler({ device: 'cpu' });
+  assert.equal(scaler.skipped(optimizer), undefined);
+  const trace = [1, Number.NaN, Number.NaN, 1].map((value) => {
+    scaler.scale(zeros([]));
+    param.grad = tensor([value]);
+    scaler.step(optimizer);
+    scaler.update();
+    if (scaler.skipped(optimizer) === false) scheduler.step();
+    return [scaler.skipped(optimizer), optimizer.paramGroups[0]!.lr];
+  });
+  assert.deepEqual(trace, [
+    [false, 0.5],
+    [true, 0.5],
+    [true, 0.5],
+    [false, 0.25],
+  ]);
+});
+
+describe('G20 an interval lowered below the tracker still lets the scale grow', () => {
+  const lower: Record<string, (scaler: GradScaler) => void> = {
+    'by loadStateDict': (scaler) =>
+      scaler.loadStateDict({ ...(scaler.stateDict() as amp.GradScalerState), growth_interval: 2 }),
+    'by setGrowthInterval': (scaler) => scaler.setGrowthInterval(2),
+  };
+  for (const [name, change] of Object.entries(lower)) {
+    test(name, () => {
+      const param = new Parameter(tensor([1]));
+      const optimizer = new optim.SGD([param]);
+      const scaler = new GradScaler({ device: 'cpu', initScale: 4, growthInterval: 100 });
+      const step = () => {
+        scaler.scale(zeros([]));
+        param.grad = tensor([1]);
+        scaler.step(optimizer);
+        scaler.update();
+      };
+      for (let i = 0; i < 5; i++) step();
+      assert.deepEqual([scaler.getScale(), scaler.getGrowthTracker()], [4, 5]);
+      change(scaler);
+      step();
+      assert.deepEqual([scaler.getScale(), scaler.getGrowthTracker()], [8, 0]);
+    });
+  }
+});
+
+test('fp16 gradients too small without a scale arrive with one', () => {
+  const weight = () => new Parameter(tensor([[1]], { dtype: 'float32' }));
+  const x = tensor([[2 ** -20]]);
+  const loss = (w: Tensor) =>
+    autocast({ device: 'cpu', dtype: 'float16' }, () => x.matmul(w).mul(2 ** -6)).float().sum();
+  const [lost, kept] = [weight(), weight()];
+  loss(lost).backward();
+  assert.equal(lost.grad!.item(), 0);
+  const scaler = new GradScaler({ device: 'cpu' });
+  const optimizer = new optim.SGD([kept]);
+  scaler.scale(loss(kept)).backward();
+  scaler.unscale_(optimizer);
+  assert.equal(kept.grad!.item(), 2 ** -26);
+});
+
+test('CUDA asked for without a GPU warns and disables', { skip: cuda.isAvailable() }, () => {
+  let scaler: GradScaler | undefined;
+  const heard = heardDuring(() => {
+    scaler = new GradScaler({ device: 'cuda' });
+  });
+  assert.deepEqual(heard, [
+    {
+      code: 'CUDA_UNAVAILABLE',
+      message: 'torch.cuda.amp.GradScaler is enabled, but CUDA is not available.  Disabling.',
+    },
+  ]);
+  assert.deepEqual([scaler!.isEnabled(), scaler!.getScale(), scaler!.stateDict()], [false, 1, {}]);
+});
+
+test('100 scaled steps leave no tensor behind', () => {
+  const params = model();
+  const optimizer = new optim.AdamW(params);
+  const scaler = new GradScaler({ device: 'cpu', growthInterval: 3 });
+  const data = batches(1)[0]!;
+  const step = () =>
+    scope(() => {
+      optimizer.zeroGrad();
+      const loss = autocast({ device: 'cpu', dtype: 'float16' }, () => lossOf(params, ...data));
+      scaler.scale(loss).backward();
+      scaler.unscale_(optimizer);
+      nn.utils.clipGradNorm_(params, 1);
+      scaler.step(optimizer);
+      scaler.update();
+    });
+  for (let i = 0; i < 5; i++) step();
+  collectGarbage();
+  const before = memory.stats();
+  for (let i = 0; i < 100; i++) step();
+  const after = memory.stats();
+  assert.deepEqual([after.liveTensors, after.liveBytes], [before.liveTensors, before.liveBytes]);
+  assert.equal(
+    noGrad(() => params.every((param) => param.isfinite().all().item() === true)),
+    true,
+  );
+});
