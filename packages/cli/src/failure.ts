@@ -11,7 +11,7 @@ export class UsageError extends MezzoError {
   }
 }
 
-/** Codes of errors whose cause is what the user gave: a word, an option, a file, a data set. They exit with 2. */
+/** Codes of errors whose cause is what the user gave: a word, an option, a file, a data set, a folder. */
 export const BAD_INPUT: ReadonlySet<string> = new Set([
   'UNKNOWN_COMMAND',
   'USAGE',
@@ -20,10 +20,28 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'BAD_OPTION',
   'UNSUPPORTED_OPTION',
   'BAD_CONFIG_FILE',
+  'NO_DATA',
+  'BAD_DATA',
+  'BAD_IMAGE',
+  'BAD_TARGETS',
   'SOURCE_MISSING',
   'SOURCE_EMPTY',
   'SOURCE_UNSUPPORTED',
-  'BAD_IMAGE',
+  'NO_SUCH_MODEL',
+  'UNKNOWN_MODEL',
+  'BAD_MODEL',
+  'CLASS_COUNT',
+  'UNSUPPORTED_WEIGHTS',
+  'NOT_A_CHECKPOINT',
+  'NO_SUCH_FILE',
+  'SAFETENSORS_INVALID',
+  'NOTHING_TO_RESUME',
+  'NO_SUCH_DEVICE',
+  'NO_SUCH_SET',
+  'NOT_A_FOLDER',
+  'NO_PERMISSION',
+  'NO_SPACE',
+  'DISK_FULL',
 ]);
 
 /** 2: wrong usage or bad input · 130: interrupted · 1: anything else. */

@@ -1,7 +1,5 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
-import { availableCores } from '@mezzo/libtorch';
-import { setNumThreads } from '@mezzo/torch';
 import { type PredictOptions, type PredictSettings, resolveSettings, type TrainOptions, type ValOptions } from './config/index.ts';
 import { selectDevice } from './engine/device.ts';
 import type { TrainEvent } from './engine/event.ts';
@@ -10,6 +8,7 @@ import { makeEvaluable, type ModelSource, openModel } from './engine/modelSource
 import { choosePrecision } from './engine/precision.ts';
 import type { DetectionReport } from './engine/report.ts';
 import { createRunFolder } from './engine/runFolder.ts';
+import { useComputeThreads } from './engine/threads.ts';
 import { trainDetector } from './engine/trainDetector.ts';
 import { PREDICTION_NMS } from './metrics/nms.ts';
 import type { DetectionModel } from './models/build.ts';
@@ -124,7 +123,7 @@ export class YOLO {
     const images = await imagesOf(source);
     const device = selectDevice(settings.device);
     const precision = choosePrecision(settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false, device, null);
-    setNumThreads(availableCores());
+    useComputeThreads();
     this.model.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
     const predictor = new Predictor({
       model: this.model,

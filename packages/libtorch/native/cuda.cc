@@ -24,9 +24,9 @@ c10::DeviceIndex device(const Call& call) {
   return static_cast<c10::DeviceIndex>(index);
 }
 
-// The runtime that LibTorch itself has loaded, so that both see the same context.
+// The runtime and driver that LibTorch itself has loaded, so that both see the same context.
 void* runtimeSymbol(const char* name) {
-  for (const char* library : {"libcudart.so.13", "libcudart.so.12"}) {
+  for (const char* library : {"libcudart.so.13", "libcudart.so.12", "libcuda.so.1"}) {
     if (void* handle = dlopen(library, RTLD_LAZY | RTLD_NOLOAD)) {
       if (void* symbol = dlsym(handle, name)) return symbol;
     }
@@ -50,6 +50,20 @@ napi_value capability(const Call& call) {
   const c10::DeviceIndex index = device(call);
   const int64_t version[] = {attribute(index, kMajor), attribute(index, kMinor)};
   return toJs(call.env, std::span<const int64_t>(version));
+}
+
+napi_value name(const Call& call) {
+  using GetDevice = int (*)(int*, int);
+  using GetName = int (*)(char*, int, int);
+  const c10::DeviceIndex index = device(call);
+  static const auto getDevice = reinterpret_cast<GetDevice>(runtimeSymbol("cuDeviceGet"));
+  static const auto getName = reinterpret_cast<GetName>(runtimeSymbol("cuDeviceGetName"));
+  int handle = 0;
+  char text[256] = "";
+  if (getDevice(&handle, index) != 0 || getName(text, sizeof(text), handle) != 0) {
+    throw BridgeError("CUDA_MISSING", "the CUDA device does not answer");
+  }
+  return toJs(call.env, std::string(text));
 }
 
 napi_value synchronize(const Call& call) {
@@ -82,7 +96,8 @@ napi_value memory(const Call& call) {
 }
 
 napi_value resetPeak(const Call& call) {
-  at::getDeviceAllocator(at::kCUDA)->resetPeakStats(device(call));
+  const c10::DeviceIndex index = device(call);
+  at::getDeviceAllocator(at::kCUDA)->resetPeakStats(index);
   return nullptr;
 }
 
@@ -98,6 +113,7 @@ void registerCuda(napi_env env, napi_value exports) {
   define<available>(env, exports, "cudaAvailable");
   define<count>(env, exports, "cudaDeviceCount");
   define<capability>(env, exports, "cudaCapability");
+  define<name>(env, exports, "cudaName");
   define<synchronize>(env, exports, "cudaSynchronize");
   define<memory>(env, exports, "cudaMemory");
   define<resetPeak>(env, exports, "cudaResetPeak");

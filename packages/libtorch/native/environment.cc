@@ -5,7 +5,7 @@
 
 namespace mezzo {
 
-const TensorTable::Slot* TensorTable::find(double handle) const {
+const TensorTable::Slot* TensorTable::slotOf(double handle) const {
   if (!(handle >= 1) || handle > 9007199254740991.0) return nullptr;
   const auto bits = static_cast<uint64_t>(handle);
   const auto index = bits & kSlotMask;
@@ -20,18 +20,23 @@ void TensorTable::stale(double handle) {
 }
 
 TensorTable::Slot& TensorTable::require(double handle) {
-  const Slot* slot = find(handle);
+  const Slot* slot = slotOf(handle);
   if (slot == nullptr) stale(handle);
   return const_cast<Slot&>(*slot);
 }
 
 const at::Tensor& TensorTable::get(double handle) const {
-  const Slot* slot = find(handle);
+  const Slot* slot = slotOf(handle);
   if (slot == nullptr) stale(handle);
   return slot->tensor;
 }
 
-bool TensorTable::isLive(double handle) const { return find(handle) != nullptr; }
+const at::Tensor* TensorTable::find(double handle) const {
+  const Slot* slot = slotOf(handle);
+  return slot == nullptr ? nullptr : &slot->tensor;
+}
+
+bool TensorTable::isLive(double handle) const { return slotOf(handle) != nullptr; }
 
 double TensorTable::add(at::Tensor tensor) {
   if (!tensor.defined()) return 0;
@@ -65,7 +70,7 @@ void TensorTable::release(uint32_t index) {
 }
 
 void TensorTable::free(double handle) {
-  if (find(handle) != nullptr) release(static_cast<uint32_t>(static_cast<uint64_t>(handle) & kSlotMask));
+  if (slotOf(handle) != nullptr) release(static_cast<uint32_t>(static_cast<uint64_t>(handle) & kSlotMask));
 }
 
 int64_t TensorTable::pushScope() {
@@ -82,7 +87,7 @@ int64_t TensorTable::popScope(int64_t depth) {
   int64_t freed = 0;
   for (size_t i = scoped_.size(); i-- > start;) {
     const double handle = scoped_[i];
-    const Slot* slot = find(handle);
+    const Slot* slot = slotOf(handle);
     if (slot == nullptr) continue;
     if (slot->scope == depth) {
       release(static_cast<uint32_t>(static_cast<uint64_t>(handle) & kSlotMask));

@@ -19,6 +19,7 @@ class TensorTable {
  public:
   double add(at::Tensor tensor);  // 0 for an undefined tensor; enters the innermost scope
   const at::Tensor& get(double handle) const;
+  const at::Tensor* find(double handle) const;  // nullptr when stale
   at::Tensor optional(double handle) const { return handle == 0 ? at::Tensor() : get(handle); }
   bool isLive(double handle) const;
   void free(double handle);  // a stale handle is ignored
@@ -45,7 +46,7 @@ class TensorTable {
   static constexpr uint64_t kSlotMask = (1ULL << kSlotBits) - 1;
   static constexpr uint32_t kMaxGeneration = (1U << 26) - 1;
 
-  const Slot* find(double handle) const;
+  const Slot* slotOf(double handle) const;
   Slot& require(double handle);
   void release(uint32_t index);
   [[noreturn]] static void stale(double handle);

@@ -27,11 +27,11 @@ struct Tile {
   double left, top, right, bottom;  // the part of the source that is shown, half-open
 };
 
-/// Gains of the HSV jitter on OpenCV's 8-bit scale (H 0..179, S and V 0..255).
+/// HSV jitter on OpenCV's 8-bit scale (H 0..179, S and V 0..255).
 struct Colour {
   bool enabled;
   int32_t hue;  // added to H, 0..179
-  float saturation, value;
+  int32_t saturation[256], value[256];  // what each level becomes
 };
 
 /// One output picture: first layer, optionally blended with a second one, then colour.

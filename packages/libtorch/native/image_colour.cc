@@ -15,11 +15,13 @@ constexpr float kHueScale = 30.0f * 4096.0f;
 
 }  // namespace
 
-// Conditions compare integers and std::min and std::max are avoided: only then is the loop vectorised.
+// Conditions compare integers and std::min and std::max are avoided: only then is the loop vectorised (the look-ups
+// become gathers).
 MEZZO_VECTOR_CLONES
-void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
+void jitterColour(uint32_t* __restrict row, int32_t count, const Colour& colour) {
   const int32_t hue = colour.hue;
-  const float saturationGain = colour.saturation, valueGain = colour.value;
+  const int32_t* __restrict saturation = colour.saturation;
+  const int32_t* __restrict value = colour.value;
   for (int32_t i = 0; i < count; ++i) {
     const auto pixel = static_cast<int32_t>(row[i]);
     const int32_t r = pixel & 255, g = (pixel >> 8) & 255, b = (pixel >> 16) & 255;
@@ -38,10 +40,7 @@ void jitterColour(uint32_t* row, int32_t count, const Colour& colour) {
 
     h += hue;
     h -= h >= 180 ? 180 : 0;
-    int32_t sNew = static_cast<int32_t>(static_cast<float>(s) * saturationGain);
-    int32_t vNew = static_cast<int32_t>(static_cast<float>(v) * valueGain);
-    sNew = sNew > 255 ? 255 : sNew;
-    vNew = vNew > 255 ? 255 : vNew;
+    const int32_t sNew = saturation[s], vNew = value[v];
 
     // Each channel falls from v to v(1-s) by a trapezoid of the hue, a third of the circle apart. Like OpenCV's
     // vector code, the result is truncated.

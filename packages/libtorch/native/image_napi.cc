@@ -1,4 +1,5 @@
 // JavaScript's side of the pixel work: arguments are checked here, the pixels are touched on a libuv thread.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <stdexcept>
@@ -78,6 +79,11 @@ int32_t channelCount(Numbers& numbers) {
   return channels;
 }
 
+void fillLevels(double gain, int32_t* levels) {
+  require(gain >= 0, "colour gains must not be negative");
+  for (int32_t level = 0; level < 256; ++level) levels[level] = static_cast<int32_t>(std::min(level * gain, 255.0));
+}
+
 WarpJob readWarp(napi_env env, napi_value* args) {
   WarpJob job{};
   const Bytes out = bytes(env, args[0], "out");
@@ -90,9 +96,8 @@ WarpJob readWarp(napi_env env, napi_value* args) {
   job.bgr = numbers.integer("bgr", 0, 1) == 1;
   job.colour.enabled = numbers.integer("colour", 0, 1) == 1;
   job.colour.hue = numbers.integer("hue", 0, 179);
-  job.colour.saturation = static_cast<float>(numbers.real("saturation"));
-  job.colour.value = static_cast<float>(numbers.real("value"));
-  require(job.colour.saturation >= 0 && job.colour.value >= 0, "colour gains must not be negative");
+  fillLevels(numbers.real("saturation"), job.colour.saturation);
+  fillLevels(numbers.real("value"), job.colour.value);
   job.blend = static_cast<float>(numbers.real("blend"));
   require(job.blend >= 0 && job.blend <= 1, "'blend' must be from 0 to 1");
   require(out.size == area(job.width, job.height, job.channels), "out must hold width x height x channels bytes");

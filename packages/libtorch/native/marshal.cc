@@ -55,6 +55,14 @@ const char* kindOf(napi_env env, napi_value value, bool handle) {
                                         kindOf(call.env, value, handle) + detail);
 }
 
+// The tensor of a handle; a stale one is named by operator and argument.
+const at::Tensor& tensorOf(const Call& call, const Operator& op, const Argument& argument, double handle) {
+  const at::Tensor* tensor = call.environment.tensors.find(handle);
+  if (tensor != nullptr) return *tensor;
+  throw BridgeError("STALE_HANDLE", op.name + ": argument '" + argument.name +
+                                        "' is a tensor that was disposed (or belonged to a scope that has ended)");
+}
+
 // Reads elements of one JavaScript value for one argument; every failure names operator, argument and type.
 struct Reader {
   const Call& call;
@@ -135,7 +143,7 @@ struct Reader {
 
   at::Tensor tensor(napi_value value) const {
     if (!handle) fail(value);
-    return call.environment.tensors.get(number(value));
+    return tensorOf(call, op, argument, number(value));
   }
 
   c10::IValue one(napi_value value) const {
@@ -204,13 +212,13 @@ struct Reader {
       c10::List<std::optional<at::Tensor>> list;
       list.reserve(all.size());
       for (const double h : all) {
-        list.push_back(h == 0 ? std::optional<at::Tensor>() : call.environment.tensors.get(h));
+        list.push_back(h == 0 ? std::optional<at::Tensor>() : tensorOf(call, op, argument, h));
       }
       return list;
     }
     c10::List<at::Tensor> list;
     list.reserve(all.size());
-    for (const double h : all) list.push_back(call.environment.tensors.get(h));
+    for (const double h : all) list.push_back(tensorOf(call, op, argument, h));
     return list;
   }
 
@@ -293,7 +301,7 @@ c10::IValue toIValue(const Call& call, const Operator& op, const Argument& argum
   if (handle && conversion.base == Base::Tensor && !conversion.list) {
     double number = 0;
     if (napi_get_value_double(call.env, value, &number) != napi_ok) mismatch(call, op, argument, value, handle);
-    return call.environment.tensors.get(number);
+    return tensorOf(call, op, argument, number);
   }
   const napi_valuetype type = typeOf(call.env, value);
   if (type == napi_undefined) return missingValue(op, argument);

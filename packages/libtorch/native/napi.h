@@ -4,6 +4,11 @@
 #ifndef NAPI_EXPERIMENTAL
 #define NAPI_EXPERIMENTAL
 #endif
+// The headers of the npm package do not derive it from the line above. Only experimental modules have finalizers that
+// run inside garbage collection; others wait for the event loop, so a synchronous loop would never free anything.
+#ifndef NAPI_VERSION
+#define NAPI_VERSION 2147483647
+#endif
 #include <node_api.h>
 
 #include <cstdint>

@@ -215,6 +215,7 @@ export interface Native extends NativeImage {
   cudaAvailable(): boolean;
   cudaDeviceCount(): number;
   cudaCapability(device: number): [number, number];
+  cudaName(device: number): string;
   cudaSynchronize(device: number): void;
   cudaMemory(device: number): CudaMemory;
   cudaResetPeak(device: number): void;

@@ -1,12 +1,20 @@
 /** Something that goes on in a way the user may not expect: PyTorch's text, a stable code. */
 export interface Warning {
-  code: 'CUDA_UNAVAILABLE' | 'UNSUPPORTED_DTYPE' | 'PIN_MEMORY_UNUSED' | 'EMPTY_SPLIT' | 'SCHEDULER_ORDER' | 'DEPRECATED' | 'DUPLICATE_PARAMETERS';
+  code:
+    | 'CUDA_UNAVAILABLE'
+    | 'DEPRECATED'
+    | 'DUPLICATE_PARAMETERS'
+    | 'EMPTY_SPLIT'
+    | 'PIN_MEMORY_UNUSED'
+    | 'SCHEDULER_ORDER'
+    | 'UNSUPPORTED_DTYPE';
   message: string;
 }
 
 export type WarningHandler = (warning: Warning) => void;
 
-const emit: WarningHandler = ({ code, message }) => process.emitWarning(message, { type: 'MezzoWarning', code });
+const emit: WarningHandler = ({ code, message }) =>
+  process.emitWarning(message, { type: 'MezzoWarning', code });
 
 let handler = emit;
 

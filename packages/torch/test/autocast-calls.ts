@@ -1,4 +1,4 @@
-import { autocast, op, type OpFunction, type Tensor, tensor } from '../src/index.ts';
+import { autocast, type OpFunction, op, type Tensor, tensor } from '../src/index.ts';
 
 type Low = 'bfloat16' | 'float16';
 
@@ -93,8 +93,32 @@ const MATMUL: Record<string, Call> = {
 };
 
 const POINTWISE: Record<string, Call> = {
-  ...unary('relu', 'silu', 'sigmoid', 'tanh', 'hardswish', 'hardsigmoid', 'leaky_relu', 'gelu', 'mish', 'elu'),
-  ...unary('softplus', 'abs', 'neg', 'sign', 'floor', 'round', 'sin', 'cos', 'atan', 'square', 'exp', 'expm1'),
+  ...unary(
+    'relu',
+    'silu',
+    'sigmoid',
+    'tanh',
+    'hardswish',
+    'hardsigmoid',
+    'leaky_relu',
+    'gelu',
+    'mish',
+    'elu',
+  ),
+  ...unary(
+    'softplus',
+    'abs',
+    'neg',
+    'sign',
+    'floor',
+    'round',
+    'sin',
+    'cos',
+    'atan',
+    'square',
+    'exp',
+    'expm1',
+  ),
   ...unary('log', 'log2', 'log10', 'log1p', 'sqrt', 'rsqrt', 'reciprocal', 'erf', 'erfinv', 'acos', 'tan'),
   ...unary('cosh', 'sinh', 'lgamma', 'digamma'),
   gelu_tanh: ({ t }) => aten('gelu', t(3, 4), { approximate: 'tanh' }),
@@ -250,15 +274,35 @@ const LOSS: Record<string, Call> = {
   margin_ranking_loss: ({ t }) => aten('margin_ranking_loss', t(3), t(3), t(3)),
   triplet_margin_loss: ({ t }) => aten('triplet_margin_loss', t(3, 4), t(3, 4), t(3, 4)),
   cosine_embedding_loss: ({ t }) => aten('cosine_embedding_loss', t(2, 4), t(2, 4), ints(1, -1)),
-  multilabel_margin_loss: ({ t }) => aten('multilabel_margin_loss', t(1, 4), tensor([[3, 0, -1, 1]], { dtype: 'int64' })),
+  multilabel_margin_loss: ({ t }) =>
+    aten('multilabel_margin_loss', t(1, 4), tensor([[3, 0, -1, 1]], { dtype: 'int64' })),
   multi_margin_loss: ({ t }) => aten('multi_margin_loss', t(2, 4), ints(1, 3)),
-  ctc_loss: ({ t }) => aten('ctc_loss', t(6, 2, 5), tensor([[1, 2], [3, 4]], { dtype: 'int64' }), [6, 6], [2, 2]),
+  ctc_loss: ({ t }) =>
+    aten(
+      'ctc_loss',
+      t(6, 2, 5),
+      tensor(
+        [
+          [1, 2],
+          [3, 4],
+        ],
+        { dtype: 'int64' },
+      ),
+      [6, 6],
+      [2, 2],
+    ),
 };
 
 /** Symmetric and positive definite. */
 const spd = ({ t }: Operands): Tensor => {
   const x = t(3, 3);
-  return x.add(x.transpose(0, 1)).add(tensor([[4, 0, 0], [0, 4, 0], [0, 0, 4]]).to(x.dtype));
+  return x.add(x.transpose(0, 1)).add(
+    tensor([
+      [4, 0, 0],
+      [0, 4, 0],
+      [0, 0, 4],
+    ]).to(x.dtype),
+  );
 };
 
 const LINALG: Record<string, Call> = {

@@ -98,7 +98,9 @@ describe('S1-S5 state of the thread', () => {
   });
 
   test('a function wrapped once always runs in its region', () => {
-    const product = amp.autocasted({ device: 'cpu', dtype: 'float16' }, (a: Tensor, b: Tensor) => a.matmul(b));
+    const product = amp.autocasted({ device: 'cpu', dtype: 'float16' }, (a: Tensor, b: Tensor) =>
+      a.matmul(b),
+    );
     assert.equal(product(matrix(), matrix()).dtype, 'float16');
     assert.deepEqual(threadState(), OUTSIDE);
   });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '@mezzo/libtorch';
 import {
   arange,
@@ -152,7 +152,11 @@ describe('concurrency', () => {
 
   test('leaving the loop early frees the batches fetched ahead', async () => {
     const before = memory.stats().liveTensors;
-    for await (const batch of new data.DataLoader(new Delayed(40), { batchSize: 2, numWorkers: 8, prefetch: 6 })) {
+    for await (const batch of new data.DataLoader(new Delayed(40), {
+      batchSize: 2,
+      numWorkers: 8,
+      prefetch: 6,
+    })) {
       await sleep(20);
       batch.dispose();
       break;
@@ -169,11 +173,17 @@ describe('batches', () => {
       batches.map((batch) => batch.map((t) => [t!.shape, numbers(t!)])),
       [
         [
-          [[2, 2], [0, 1, 2, 3]],
+          [
+            [2, 2],
+            [0, 1, 2, 3],
+          ],
           [[2], [10, 20]],
         ],
         [
-          [[1, 2], [4, 5]],
+          [
+            [1, 2],
+            [4, 5],
+          ],
           [[1], [30]],
         ],
       ],

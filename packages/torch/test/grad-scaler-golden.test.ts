@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { full, GradScaler, type GradScalerOptions, MezzoError, nn, optim, tensor, type Tensor } from '../src/index.ts';
 import type { GradScalerState } from '../src/amp/index.ts';
+import {
+  full,
+  GradScaler,
+  type GradScalerOptions,
+  MezzoError,
+  nn,
+  optim,
+  type Tensor,
+  tensor,
+} from '../src/index.ts';
 import { Parameter } from '../src/nn/parameter.ts';
 import { fixture } from './fixture.ts';
 
@@ -89,7 +98,13 @@ function assertScaler(scaler: GradScaler, step: Step): void {
 }
 
 /** One line of a trace: gradients are put in, the optimizers step, the scaler updates. */
-function replay(scenario: Scenario, step: Step, scaler: GradScaler, params: Tensor[], optimizers: CountingSGD[]) {
+function replay(
+  scenario: Scenario,
+  step: Step,
+  scaler: GradScaler,
+  params: Tensor[],
+  optimizers: CountingSGD[],
+) {
   const base = BASES[scenario.name] ?? golden.default_base_gradient;
   scaler.scale(full([], 1));
   const accumulates = scenario.name === 'accumulate_3';
@@ -123,7 +138,10 @@ function replay(scenario: Scenario, step: Step, scaler: GradScaler, params: Tens
 }
 
 function setUp(scenario: Scenario) {
-  const params = Array.from({ length: scenario.optimizers }, () => new Parameter(tensor(golden.initial_weights)));
+  const params = Array.from(
+    { length: scenario.optimizers },
+    () => new Parameter(tensor(golden.initial_weights)),
+  );
   const optimizers = params.map((param) => new CountingSGD([param], { lr: scenario.lr }));
   return { scaler: scalerOf(scenario.config), params, optimizers };
 }

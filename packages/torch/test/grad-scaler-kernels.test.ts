@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { cuda, type DType, full, GradScaler, nn, op, optim, randn, slice, type Tensor, tensor, zeros } from '../src/index.ts';
 import { unscale_, unscaleByForeach_, updateScale_, updateScaleByOps_ } from '../src/amp/unscale.ts';
+import {
+  cuda,
+  type DType,
+  full,
+  GradScaler,
+  nn,
+  op,
+  optim,
+  randn,
+  slice,
+  type Tensor,
+  tensor,
+  zeros,
+} from '../src/index.ts';
 
 const { Parameter } = nn;
 
@@ -9,7 +22,10 @@ const int32 = (value: number) => full([], value, { dtype: 'int32' });
 
 const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
 
-for (const [kind, update_] of Object.entries({ kernel: updateScale_, 'plain operations': updateScaleByOps_ })) {
+for (const [kind, update_] of Object.entries({
+  kernel: updateScale_,
+  'plain operations': updateScaleByOps_,
+})) {
   describe(`scale update by ${kind}`, () => {
     test('K1 grows at the interval, backs off on overflow, resets the tracker', () => {
       const [scale, tracker] = [full([], 4), int32(0)];
@@ -120,10 +136,13 @@ for (const [kind, each] of Object.entries({ kernel: unscale_, 'list operations':
   });
 }
 
-test('U2 one kernel call takes one dtype', () => {
+test('U2 one kernel call takes one dtype', {
+  skip: cuda.isAvailable() ? false : 'needs a CUDA device',
+}, () => {
   const kernel_ = op<(...args: unknown[]) => void>('aten::_amp_foreach_non_finite_check_and_unscale_', '');
-  const mixed = [zeros([2]), zeros([2], { dtype: 'float64' })];
-  assert.throws(() => kernel_(mixed, full([], 0), full([], 1)), { name: 'TorchError' });
+  const mixed = [zeros([2], { device: 'cuda' }), zeros([2], { dtype: 'float64', device: 'cuda' })];
+  const [found, inverse] = [zeros([], { device: 'cuda' }), zeros([], { device: 'cuda' })];
+  assert.throws(() => kernel_(mixed, found, inverse), { name: 'TorchError' });
 });
 
 test('U3 gradients of several dtypes and layouts: an infinity is found at every position', () => {
@@ -158,7 +177,9 @@ describe('U4 sparse gradients', () => {
 
   function withSparse(rows: number[], values: number[], dtype: DType) {
     const param = new Parameter(zeros([4], { dtype }));
-    param.grad = sparse(tensor([rows], { dtype: 'int64' }), tensor(values, { dtype }), [4], { is_coalesced: false });
+    param.grad = sparse(tensor([rows], { dtype: 'int64' }), tensor(values, { dtype }), [4], {
+      is_coalesced: false,
+    });
     const optimizer = new optim.SGD([param], { lr: 1 });
     const scaler = new GradScaler({ device: 'cpu', initScale: 4 });
     scaler.scale(zeros([]));
@@ -209,7 +230,9 @@ describe('U4 sparse gradients', () => {
   });
 });
 
-test('U5 on CUDA, whose kernel has no bf16', { skip: cuda.isAvailable() ? false : 'needs a CUDA device' }, () => {
+test('U5 on CUDA, whose kernel has no bf16', {
+  skip: cuda.isAvailable() ? false : 'needs a CUDA device',
+}, () => {
   const param = new Parameter(zeros([3], { dtype: 'bfloat16', device: 'cuda' }));
   param.grad = full([3], 8, { dtype: 'bfloat16', device: 'cuda' });
   const optimizer = new optim.SGD([param], { lr: 1 });

@@ -170,8 +170,14 @@ test('wrong schedules are refused with the text of PyTorch', () => {
   const o = optimizer();
   const cases: [() => unknown, string][] = [
     [() => new s.LambdaLR(o, [(e) => e]), 'Expected 2 lr_lambdas, but got 1'],
-    [() => new s.OneCycleLR(o, { maxLr: 1 }), 'You must define either total_steps OR (epochs AND steps_per_epoch)'],
-    [() => new s.OneCycleLR(o, { maxLr: 1, totalSteps: 0 }), 'Expected positive integer total_steps, but got 0'],
+    [
+      () => new s.OneCycleLR(o, { maxLr: 1 }),
+      'You must define either total_steps OR (epochs AND steps_per_epoch)',
+    ],
+    [
+      () => new s.OneCycleLR(o, { maxLr: 1, totalSteps: 0 }),
+      'Expected positive integer total_steps, but got 0',
+    ],
     [
       () => new s.OneCycleLR(o, { maxLr: [1], totalSteps: 5 }),
       'max_lr must have the same length as optimizer.param_groups. max_lr has 1 values, param_groups has 2.',
@@ -182,7 +188,10 @@ test('wrong schedules are refused with the text of PyTorch', () => {
     ],
     [() => new s.ReduceLROnPlateau(o, { factor: 1 }), 'Factor should be < 1.0.'],
     [() => new s.ReduceLROnPlateau(o, { minLr: [1] }), 'expected 2 min_lrs, got 1'],
-    [() => new s.SequentialLR(o, [], []), 'SequentialLR expects at least one scheduler, but got no scheduler.'],
+    [
+      () => new s.SequentialLR(o, [], []),
+      'SequentialLR expects at least one scheduler, but got no scheduler.',
+    ],
     [
       () => new s.LinearLR(o, { startFactor: 0 }),
       'Starting multiplicative factor expected to be greater than 0 and less or equal to 1.',

@@ -90,7 +90,11 @@ describe('sameFlatLayout allows the flat walk only where every element lies at t
     ['contiguous and channels_last', [zeros(SHAPE), LAYOUTS.channels_last!(start)], false],
     ['both with gaps', [gaps(start), gaps(start)], false],
     ['expanded', [zeros([3, 1]).expand([3, 4]), zeros([3, 1]).expand([3, 4])], false],
-    ['strides of dimensions of one element', [zeros([8, 4, 1, 1]), LAYOUTS.channels_last!(zeros([8, 4, 1, 1]))], true],
+    [
+      'strides of dimensions of one element',
+      [zeros([8, 4, 1, 1]), LAYOUTS.channels_last!(zeros([8, 4, 1, 1]))],
+      true,
+    ],
     ['scalars', [zeros([]), zeros([])], true],
     ['empty', [zeros([0, 3]), zeros([0, 3])], true],
     ['the third differs', [zeros([2, 3]), zeros([2, 3]), zeros([3, 2]).transpose(0, 1)], false],

@@ -96,7 +96,10 @@ test('a state put back repeats the stream; as bytes and as a uint8 tensor', () =
 test('forkRng puts the default generator back, also after an error', () => {
   manualSeed(4);
   const state = getRngState();
-  assert.equal(forkRng(() => rand([5]).numel()), 5);
+  assert.equal(
+    forkRng(() => rand([5]).numel()),
+    5,
+  );
   assert.deepEqual(getRngState(), state);
   assert.throws(
     () =>

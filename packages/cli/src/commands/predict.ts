@@ -1,7 +1,7 @@
 import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings } from '@mezzo/detect/config';
 import type { Command } from '../command.ts';
+import { openDetector } from '../detector.ts';
 import { UsageError } from '../failure.ts';
-import { prepareLibTorch } from '../libtorch-setup.ts';
 import { counted } from '../number-format.ts';
 import { speedLine } from '../validation-table.ts';
 
@@ -27,9 +27,7 @@ export const predict: Command = {
     if (sources.length === 0) {
       throw new UsageError('USAGE', 'source= is missing: an image, a folder, a pattern or a .txt list');
     }
-    await prepareLibTorch(terminal);
-    const { YOLO } = await import('@mezzo/detect');
-    const model = await YOLO.load(settings.model);
+    const model = await openDetector(settings.model, terminal);
     const { source: _, ...rest } = options;
     let pictures = 0;
     let saveDir: string | undefined;
@@ -40,7 +38,13 @@ export const predict: Command = {
       for (const name of ['preprocess', 'inference', 'postprocess'] as const)
         totals[name] += result.speed[name];
       if (json) terminal.print(JSON.stringify(result));
-      else if (settings.verbose) terminal.print(`image ${pictures} ${result.summary()}`);
+      else if (settings.verbose) {
+        const { path, width, height, speed } = result;
+        const milliseconds = 1000 * (speed.preprocess + speed.inference + speed.postprocess);
+        terminal.print(
+          `image ${pictures} ${path}: ${width}x${height} ${result.summary()}, ${milliseconds.toFixed(1)}ms`,
+        );
+      }
     }
     if (json) return 0;
     const means = Object.entries(totals).map(

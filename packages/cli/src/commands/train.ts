@@ -2,9 +2,9 @@ import type { TrainEvent } from '@mezzo/detect';
 import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings, type TrainSettings } from '@mezzo/detect/config';
 import { MezzoError } from '@mezzo/libtorch/errors';
 import type { Command } from '../command.ts';
+import { openDetector } from '../detector.ts';
 import { UsageError } from '../failure.ts';
 import { interruptible } from '../interruption.ts';
-import { prepareLibTorch } from '../libtorch-setup.ts';
 import { TrainingLines } from '../training-lines.ts';
 import { TrainingView } from '../training-view.ts';
 
@@ -28,16 +28,14 @@ export const train: Command = {
   run: async (call) => {
     const options = await joinLayers('train', call.assignments);
     const settings = resolveSettings('train', options);
-    requireData(settings);
-    await prepareLibTorch(call.terminal);
-    const { YOLO } = await import('@mezzo/detect');
+    await requireData(settings);
+    const model = await openDetector(settings.model, call.terminal);
     const view = call.json
       ? new TrainingLines(call.terminal)
       : new TrainingView(call.terminal, settings.verbose);
     const onEvent = (event: TrainEvent) => view.show(event);
     try {
       await interruptible(call.terminal, async (signal) => {
-        const model = await YOLO.load(settings.model);
         await model.train({ ...options, signal, onEvent });
       });
     } catch (error) {
@@ -47,13 +45,18 @@ export const train: Command = {
   },
 };
 
-function requireData({ data, resume }: TrainSettings): void {
-  if (data !== null || resume !== false) return;
-  throw new UsageError(
-    'USAGE',
-    'data= is missing: the data.yaml that names the images and classes',
-    'no data at hand? mezzo data shapes --out shapes, then data=shapes/data.yaml',
-  );
+/** A data set that cannot be used is told before anything is installed or loaded. */
+async function requireData({ data, resume, datasets_dir }: TrainSettings): Promise<void> {
+  if (resume !== false) return;
+  if (data === null) {
+    throw new UsageError(
+      'USAGE',
+      'data= is missing: the data.yaml that names the images and classes',
+      'no data at hand? mezzo data shapes --out shapes, then data=shapes/data.yaml',
+    );
+  }
+  const { readDataYaml } = await import('@mezzo/detect');
+  await readDataYaml(data, { datasetsDir: datasets_dir });
 }
 
 /** An interruption says how to continue. */

@@ -1,7 +1,7 @@
 import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings } from '@mezzo/detect/config';
 import type { Command } from '../command.ts';
+import { openDetector } from '../detector.ts';
 import { UsageError } from '../failure.ts';
-import { prepareLibTorch } from '../libtorch-setup.ts';
 import { ProgressBar } from '../progress.ts';
 import { speedLine, validationHeader, validationTable } from '../validation-table.ts';
 
@@ -22,9 +22,7 @@ export const val: Command = {
     const options = await joinLayers('val', assignments);
     const settings = resolveSettings('val', options);
     if (settings.model === null) throw new UsageError('USAGE', 'model= is missing: the weights to measure');
-    await prepareLibTorch(terminal);
-    const { YOLO } = await import('@mezzo/detect');
-    const model = await YOLO.load(settings.model);
+    const model = await openDetector(settings.model, terminal);
     const bar = new ProgressBar(terminal);
     const metrics = await model.val({
       ...options,

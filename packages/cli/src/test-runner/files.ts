@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 export const CLONE = fileURLToPath(new URL('../../../../../', import.meta.url));
 
 export interface TestFile {
-  /** `torch/test/scope`: package, then the path without ending. */
+  /** `torch/scope`: package, then the path without ending. */
   readonly name: string;
   readonly path: string;
   /** A campaign, run with `--long` only. */

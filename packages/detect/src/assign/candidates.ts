@@ -19,7 +19,7 @@ export interface Candidates {
   readonly count: number;
   /** Pairs of the box that has most. */
   readonly widest: number;
-  /** [4, count] rows: anchor (image · A + a), target, place in the [targets, widest] table, index into the scores [B, A, C]. */
+  /** [4, count] rows: anchor (image · A + a), target, place in a table [targets, widest], class of the target. */
   readonly pairs: Int32Array;
   /** First pair of each target. */
   readonly starts: Int32Array;
@@ -34,12 +34,10 @@ const INFLATED_SIDE = 16;
  *
  * The list replaces the usual targets x anchors tables: boxes are known on the host, most anchors lie outside
  * most boxes, and so the device works on a few per cent of the pairs.
- * @param classes number of classes C
  */
 export function enumerateCandidates(
   targets: Targets,
   levels: readonly Level[],
-  classes: number,
   rule: CentreRule,
 ): Candidates {
   const anchors = anchorCount(levels);
@@ -57,7 +55,7 @@ export function enumerateCandidates(
   });
 
   const pairs = new Int32Array(4 * count);
-  const [anchorRow, targetRow, tableRow, scoreRow] = [0, count, 2 * count, 3 * count];
+  const [anchorRow, targetRow, placeRow, classRow] = [0, count, 2 * count, 3 * count];
   spans.forEach((levelSpans, target) => {
     const cls = targets.cls[target]!;
     const image = targets.image[target]! * anchors;
@@ -66,11 +64,10 @@ export function enumerateCandidates(
     for (const { first, rows, columns, width } of levelSpans) {
       for (let row = 0; row < rows; row++) {
         for (let column = 0; column < columns; column++, pair++, place++) {
-          const anchor = image + first + row * width + column;
-          pairs[anchorRow + pair] = anchor;
+          pairs[anchorRow + pair] = image + first + row * width + column;
           pairs[targetRow + pair] = target;
-          pairs[tableRow + pair] = place;
-          pairs[scoreRow + pair] = anchor * classes + cls;
+          pairs[placeRow + pair] = place;
+          pairs[classRow + pair] = cls;
         }
       }
     }
@@ -87,14 +84,12 @@ interface Span {
 }
 
 function spansOf(boxes: Float32Array, target: number, levels: readonly Level[], rule: CentreRule): Span[] {
-  const [x1, y1, x2, y2] = boxes.subarray(4 * target, 4 * target + 4) as unknown as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const [left, right] = rule === 'inflate16' ? inflate(x1, x2) : [x1, x2];
-  const [top, bottom] = rule === 'inflate16' ? inflate(y1, y2) : [y1, y2];
+  const sides = (axis: 0 | 1): [low: number, high: number] => {
+    const [low, high] = [boxes[4 * target + axis]!, boxes[4 * target + axis + 2]!];
+    return rule === 'inflate16' ? inflate(low, high) : [low, high];
+  };
+  const [left, right] = sides(0);
+  const [top, bottom] = sides(1);
   let offset = 0;
   return levels.map(({ width, height, stride }) => {
     const [column, columns] = cellsBetween(left, right, stride, width);

@@ -69,14 +69,15 @@ export class TaskAlignedAssigner {
     levels: readonly Level[],
   ): Assignment | null {
     const [batch, anchors, classes] = logits.shape as [number, number, number];
-    const candidates = enumerateCandidates(targets, levels, classes, this.centreRule);
+    const candidates = enumerateCandidates(targets, levels, this.centreRule);
     if (candidates.count === 0) return null;
     const { device } = logits;
     return scope(() =>
       noGrad(() => {
         const pairs = upload(candidates.pairs, [4, candidates.count], { dtype: 'int64', device });
         const starts = upload(candidates.starts, [targets.count, 1], { dtype: 'int64', device });
-        const [anchorP, targetP, placeP, scoreP] = pairs.unbind(0) as [Tensor, Tensor, Tensor, Tensor];
+        const [anchorP, targetP, placeP, classP] = pairs.unbind(0) as [Tensor, Tensor, Tensor, Tensor];
+        const scoreP = anchorP.mul(classes).add_(classP);
 
         const overlapP = pairwiseIou(
           targetBoxes.indexSelect(0, targetP),

@@ -1,7 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { availableCores } from '@mezzo/libtorch';
-import { MezzoError, setNumThreads } from '@mezzo/torch';
+import { MezzoError } from '@mezzo/torch';
 import { resolveSettings, type ValOptions } from '../config/index.ts';
 import { readDataYaml } from '../data/data-yaml.ts';
 import { listFaults, scanSplit } from '../data/scan.ts';
@@ -17,6 +16,7 @@ import { RunPictures } from './pictures.ts';
 import { choosePrecision } from './precision.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 import { createRunFolder, fileSystemError } from './runFolder.ts';
+import { useComputeThreads } from './threads.ts';
 import { targetsOf } from './validator.ts';
 
 export interface MeasureRequest {
@@ -54,7 +54,7 @@ export async function measure({ model, options, trainedOn, emit, signal }: Measu
       hint: 'give the data set that the weights were trained on, or train on this one first',
     });
   }
-  setNumThreads(availableCores());
+  useComputeThreads();
   model.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
   const batches = openValBatches({
     split,

@@ -1,5 +1,4 @@
-import { availableCores } from '@mezzo/libtorch';
-import { backends, GradScaler, manualSeed, MezzoError, setNumThreads, useDeterministicAlgorithms } from '@mezzo/torch';
+import { backends, GradScaler, manualSeed, MezzoError, useDeterministicAlgorithms } from '@mezzo/torch';
 import { TaskAlignedAssigner } from '../assign/taskAligned.ts';
 import type { TrainSettings } from '../config/index.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
@@ -19,6 +18,7 @@ import { restoreRandomStates } from './randomState.ts';
 import type { Run } from './run.ts';
 import { autoOptimizer, type OptimizerChoice, type ScheduleOptions, scaledWeightDecay } from './schedule.ts';
 import { TrainStep } from './step.ts';
+import { useComputeThreads } from './threads.ts';
 
 /** Gives the network for a data set: from scratch, or with the weights that fit. Called after seeding. */
 export type ModelFactory = (data: { names: readonly string[]; channels: number }) => Promise<DetectionModel>;
@@ -47,7 +47,7 @@ export async function prepareRun({ settings, makeModel, makeSaveDir, resume, emi
     emit({ event: 'message', level: 'warning', text: `imgsz=${settings.imgsz} is not a multiple of ${STRIDE}: using ${imgsz}` });
   }
 
-  setNumThreads(availableCores());
+  useComputeThreads();
   if (device !== 'cpu') {
     useDeterministicAlgorithms(settings.deterministic);
     backends.cudnn.deterministic = settings.deterministic;

@@ -17,10 +17,8 @@ export function pixelTargets(
   const cls = new Int32Array(count);
   const boxes = new Float32Array(4 * count);
   for (let i = 0; i < count; i++) {
-    const [imageIndex, classIndex, cx, cy, w, h] = rows.subarray(
-      COLUMNS * i,
-      COLUMNS * (i + 1),
-    ) as unknown as Row;
+    const row = COLUMNS * i;
+    const [imageIndex, classIndex] = [rows[row]!, rows[row + 1]!];
     if (!isIndex(imageIndex, net.batch) || !isIndex(classIndex, net.classes)) {
       throw new MezzoError(
         'BAD_TARGETS',
@@ -30,13 +28,11 @@ export function pixelTargets(
     }
     image[i] = imageIndex;
     cls[i] = classIndex;
-    [boxes[4 * i], boxes[4 * i + 2]] = corners(cx, w, net.width);
-    [boxes[4 * i + 1], boxes[4 * i + 3]] = corners(cy, h, net.height);
+    [boxes[4 * i], boxes[4 * i + 2]] = corners(rows[row + 2]!, rows[row + 4]!, net.width);
+    [boxes[4 * i + 1], boxes[4 * i + 3]] = corners(rows[row + 3]!, rows[row + 5]!, net.height);
   }
   return { count, image, cls, boxes };
 }
-
-type Row = [number, number, number, number, number, number];
 
 function isIndex(value: number, size: number): boolean {
   return Number.isInteger(value) && value >= 0 && value < size;

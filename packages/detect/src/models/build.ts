@@ -81,6 +81,7 @@ export class DetectionModel extends nn.Module {
 
   /** Raw maps of the head, in either mode. */
   maps(images: Tensor, visit?: LayerVisitor): HeadMaps {
+    this.checkInput(images.shape);
     return scope(() => {
       const outputs: Tensor[] = [];
       const read = (index: number): Tensor => (index < 0 ? images : outputs[index]!);
@@ -95,6 +96,16 @@ export class DetectionModel extends nn.Module {
       }
       return this.head.forward(this.description.layers.at(-1)!.from.map(read));
     });
+  }
+
+  private checkInput(shape: readonly number[]): void {
+    const [, channels, height = 0, width = 0] = shape;
+    const step = Math.max(...this.strides);
+    if (shape.length === 4 && channels === this.ch && height % step === 0 && width % step === 0) return;
+    throw new ModelError(
+      'BAD_INPUT',
+      `images of shape [${shape.join(', ')}]: expected [batch, ${this.ch}, height, width] with sides that are multiples of ${step}`,
+    );
   }
 
   /** Raw maps and decoded boxes, in either mode. */

@@ -1,4 +1,4 @@
-import { arange, cat, scope, type Tensor } from '@mezzo/torch';
+import { arange, cat, isGradEnabled, scope, type Tensor } from '@mezzo/torch';
 import type { AnchorGrid } from './anchors.ts';
 import { withoutAutocast } from './precision.ts';
 
@@ -34,8 +34,12 @@ export function sidesOf(logits: Tensor, bins: number): Tensor {
 
 /** Expected distance of each side, Σ k·softmax(logits)_k: [..., 4, R] -> [..., 4] in cells. `bins` is 0 … R-1. */
 export function expectedDistance(logits: Tensor, bins: Tensor): Tensor {
-  // Not a matrix product: TF32 would round it, and a rounded distance is pixels at stride 32.
-  return scope(() => logits.softmax(-1).mul(bins).sum(-1));
+  return scope(() => {
+    const probabilities = logits.softmax(-1);
+    // Not a matrix product: TF32 would round it, and a rounded distance is pixels at stride 32.
+    const weighted = isGradEnabled() ? probabilities.mul(bins) : probabilities.mul_(bins);
+    return weighted.sum(-1);
+  });
 }
 
 /** Distances [..., 4] from points [..., 2] to boxes, in the points' unit; as corners or as centre and size. */

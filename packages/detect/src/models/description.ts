@@ -116,7 +116,19 @@ export function resolveModel(source: string | object, options: ResolveOptions = 
   for (const row of [...table.backbone, ...table.head]) {
     layers.push(resolveLayer(row, layers, { nc, ch, scale: scale.factors }));
   }
+  checkHead(layers);
   return { name: name.replace(/^.*[/\\]/, '').replace(/\.ya?ml$/, ''), nc, ch, table: resolved, layers };
+}
+
+function checkHead(layers: readonly LayerDescription[]): void {
+  const heads = layers
+    .filter(({ module, index }) => moduleSpec(module, index).head)
+    .map(({ index }) => index);
+  if (heads.length === 1 && heads[0] === layers.length - 1) return;
+  throw new ModelError(
+    'BAD_MODEL',
+    `model table: the last layer, and only that, must be a head; heads: ${heads.join(', ') || 'none'}`,
+  );
 }
 
 function publishedTable(name: string): ModelTable {

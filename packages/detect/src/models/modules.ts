@@ -21,6 +21,8 @@ export interface ModuleSpec {
   readonly strideFactor?: (args: Readonly<Record<string, LayerArg>>) => number;
   /** The module repeats its inner blocks; otherwise `repeats` of it follow one another. */
   readonly innerRepeats?: true;
+  /** Ends the network: exactly the last layer is one. */
+  readonly head?: true;
   readonly build: (layer: LayerDescription) => nn.Module;
 }
 
@@ -90,6 +92,7 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
   },
   Detect: {
     inputs: 'many',
+    head: true,
     parameters: [integer('classes')],
     outChannels: (_inChannels, args) => 4 + (args.classes as number),
     build: ({ inChannels, inStrides, args }) => new Detect(args.classes as number, inChannels, inStrides),

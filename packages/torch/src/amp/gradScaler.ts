@@ -1,17 +1,17 @@
 import { isAvailable as cudaIsAvailable } from '../cuda/device.ts';
 import { full } from '../tensor/creation.ts';
 import { TensorHandle } from '../tensor/handle.ts';
-import { keep, scope } from '../tensor/scope.ts';
+import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
 import { AmpError } from './errors.ts';
+import { type GradScalerState, LossScale } from './lossScale.ts';
 import { Replicas } from './replicas.ts';
 import type { AutocastDevice } from './state.ts';
-import { updateScale_ } from './unscale.ts';
 import { type HasParamGroups, unscaleGrads } from './unscaleGrads.ts';
 
 export interface GradScalerOptions {
-  /** Where the scale may come from with `update(tensor)`. Default: 'cuda' when there is a GPU, else 'cpu'. */
+  /** Default: 'cuda' when there is a GPU, else 'cpu'. */
   device?: AutocastDevice;
   initScale?: number;
   /** Above 1. */
@@ -36,19 +36,11 @@ export interface ScaledOptimizer<A extends unknown[] = never[], R = unknown> ext
   stepCalled?: boolean;
 }
 
-/** PyTorch's keys; {} from a disabled scaler. */
-export interface GradScalerState {
-  scale: number;
-  growth_factor: number;
-  backoff_factor: number;
-  growth_interval: number;
-  _growth_tracker: number;
-}
-
 /** Nested lists of tensors; other iterables become lazy ones. */
 export type Scalable = Tensor | Iterable<Scalable>;
 
-interface OptimizerStage {
+/** What one optimizer has gone through since the last `update`. */
+interface Progress {
   stage: 'ready' | 'unscaled' | 'stepped';
   /** One flag per device, 1 when a gradient there is not finite. */
   foundInf: ReadonlyMap<string, Tensor>;
@@ -67,26 +59,17 @@ interface OptimizerStage {
 export class GradScaler {
   private readonly device: AutocastDevice;
   private readonly enabled: boolean;
-  private growthFactor: number;
-  private backoffFactor: number;
-  private growthInterval: number;
-  /** Until the first `scale()` tells the device, scale and tracker are these numbers. */
-  private initScale: number;
-  private initGrowthTracker = 0;
-  private scaleTensor: Tensor | undefined;
-  private growthTracker: Tensor | undefined;
-  private stages = new Map<object, OptimizerStage>();
-  private lastSkips = new WeakMap<object, boolean | null>();
+  private readonly lossScale: LossScale;
+  private readonly progress = new Map<object, Progress>();
+  private readonly lastSkips = new WeakMap<object, boolean | null>();
 
   /** @throws AmpError ASSERTION when growthFactor ≤ 1 or backoffFactor ≥ 1 */
   constructor(options: GradScalerOptions = {}) {
-    this.device = options.device ?? (cudaIsAvailable() ? 'cuda' : 'cpu');
-    this.initScale = options.initScale ?? 65536;
-    this.growthFactor = options.growthFactor ?? 2;
-    this.backoffFactor = options.backoffFactor ?? 0.5;
-    this.growthInterval = options.growthInterval ?? 2000;
-    const enabled = options.enabled ?? true;
-    this.enabled = enabled && (this.device !== 'cuda' || cudaIsAvailable());
+    const { initScale = 65536, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } = options;
+    const { device = cudaIsAvailable() ? 'cuda' : 'cpu', enabled = true } = options;
+    this.device = device;
+    this.enabled = enabled && (device !== 'cuda' || cudaIsAvailable());
+    this.lossScale = new LossScale(initScale, growthFactor, backoffFactor, growthInterval);
     if (enabled && !this.enabled) {
       warn(
         'CUDA_UNAVAILABLE',
@@ -94,8 +77,8 @@ export class GradScaler {
       );
     }
     if (!this.enabled) return;
-    if (this.growthFactor <= 1) throw new AmpError('ASSERTION', 'The growth factor must be > 1.0.');
-    if (this.backoffFactor >= 1) throw new AmpError('ASSERTION', 'The backoff factor must be < 1.0.');
+    if (growthFactor <= 1) throw new AmpError('ASSERTION', 'The growth factor must be > 1.0.');
+    if (backoffFactor >= 1) throw new AmpError('ASSERTION', 'The backoff factor must be < 1.0.');
   }
 
   /**
@@ -109,7 +92,7 @@ export class GradScaler {
     let replicas: Replicas | undefined;
     const scaled = (value: unknown): Scalable => {
       if (value instanceof TensorHandle) {
-        replicas ??= new Replicas(this.scaleOn(value.device));
+        replicas ??= new Replicas(this.lossScale.on(value.device));
         return (value as Tensor).mul(replicas.on(value.device));
       }
       if (Array.isArray(value)) return value.map(scaled);
@@ -129,18 +112,19 @@ export class GradScaler {
    */
   unscale_(optimizer: ScaledOptimizer): void {
     if (!this.enabled) return;
-    const scale = this.requireScale('unscale_');
-    const state = this.stageOf(optimizer);
-    if (state.stage === 'unscaled') {
+    const scale = this.lossScale.require('unscale_');
+    const progress = this.progressOf(optimizer);
+    if (progress.stage === 'unscaled') {
       throw new AmpError(
         'RUNTIME',
         'unscale_() has already been called on this optimizer since the last update().',
       );
     }
-    if (state.stage === 'stepped') throw new AmpError('RUNTIME', 'unscale_() is being called after step().');
+    if (progress.stage === 'stepped')
+      throw new AmpError('RUNTIME', 'unscale_() is being called after step().');
     // float64, because the reciprocal in float32 would round twice.
-    state.foundInf = unscaleGrads(optimizer, () => scale.double().reciprocal().float(), false);
-    state.stage = 'unscaled';
+    progress.foundInf = unscaleGrads(optimizer, () => scale.double().reciprocal().float(), false);
+    progress.stage = 'unscaled';
   }
 
   /**
@@ -154,18 +138,19 @@ export class GradScaler {
     if (args.some(isClosure)) {
       throw new AmpError('RUNTIME', 'Closure use is not currently supported if GradScaler is enabled.');
     }
-    this.requireScale('step');
-    const state = this.stageOf(optimizer);
-    if (state.stage === 'stepped') {
+    const scale = this.lossScale.require('step');
+    const progress = this.progressOf(optimizer);
+    if (progress.stage === 'stepped') {
       throw new AmpError('RUNTIME', 'step() has already been called since the last update().');
     }
-    const handsOver = optimizer.stepSupportsAmpScaling === true || optimizer.stepTakesGradScaler === true;
-    return handsOver ? this.stepFused(optimizer, state, args) : this.stepChecked(optimizer, state, args);
+    if (optimizer.stepTakesGradScaler === true) return this.stepOldContract(optimizer, progress, args);
+    if (optimizer.stepSupportsAmpScaling === true) return this.stepFused(optimizer, progress, scale, args);
+    return this.stepChecked(optimizer, progress, args);
   }
 
   /**
-   * Whether the last `step` of this optimizer was left out. null when a fused optimizer decided on the device:
-   * then compare `getScale()` (a host read), or undefined before the first step.
+   * Whether the last `step` of this optimizer was left out; undefined before the first one, null when the
+   * optimizer decided on the device and the host has not read what.
    */
   skipped(optimizer: ScaledOptimizer): boolean | null | undefined {
     return this.lastSkips.get(optimizer);
@@ -178,51 +163,48 @@ export class GradScaler {
    */
   update(newScale?: number | Tensor): void {
     if (!this.enabled) return;
-    const scale = this.requireScale('update');
-    if (newScale === undefined) this.adaptScale(scale);
-    else if (typeof newScale === 'number') scale.fill_(newScale);
-    else this.copyScale(scale, newScale);
-    for (const { foundInf } of this.stages.values()) for (const flag of foundInf.values()) flag.dispose();
-    this.stages.clear();
+    const scale = this.lossScale.require('update');
+    const flags = [...this.progress.values()].flatMap(({ foundInf }) => [...foundInf.values()]);
+    if (newScale !== undefined) this.lossScale.replace(newScale, this.device);
+    else if (flags.length === 0)
+      throw new AmpError('ASSERTION', 'No inf checks were recorded prior to update.');
+    else scope(() => this.lossScale.adapt(sumOn(scale.device, flags)));
+    for (const flag of flags) flag.dispose();
+    this.progress.clear();
   }
 
   /** The current scale; 1 when disabled. Makes the host wait for the device. */
   getScale(): number {
-    if (!this.enabled) return 1;
-    // HOST SYNC: asked for by the caller.
-    return this.scaleTensor === undefined ? this.initScale : Number(this.scaleTensor.item());
+    return this.enabled ? this.lossScale.value() : 1;
   }
 
   /** Steps without overflow since the scale last changed. Makes the host wait for the device. */
   getGrowthTracker(): number {
-    if (!this.enabled) return 0;
-    // HOST SYNC: asked for by the caller.
-    return this.growthTracker === undefined ? this.initGrowthTracker : Number(this.growthTracker.item());
+    return this.enabled ? this.lossScale.trackerValue() : 0;
   }
 
   getGrowthFactor(): number {
-    return this.growthFactor;
+    return this.lossScale.growthFactor;
   }
 
   setGrowthFactor(factor: number): void {
-    this.growthFactor = factor;
+    this.lossScale.growthFactor = factor;
   }
 
   getBackoffFactor(): number {
-    return this.backoffFactor;
+    return this.lossScale.backoffFactor;
   }
 
   setBackoffFactor(factor: number): void {
-    this.backoffFactor = factor;
+    this.lossScale.backoffFactor = factor;
   }
 
   getGrowthInterval(): number {
-    return this.growthInterval;
+    return this.lossScale.growthInterval;
   }
 
   setGrowthInterval(interval: number): void {
-    this.growthInterval = interval;
-    this.limitTracker();
+    this.lossScale.growthInterval = interval;
   }
 
   isEnabled(): boolean {
@@ -231,14 +213,7 @@ export class GradScaler {
 
   /** Everything a checkpoint needs, in PyTorch's format; call it after `update`. {} when disabled. */
   stateDict(): GradScalerState | Record<string, never> {
-    if (!this.enabled) return {};
-    return {
-      scale: this.getScale(),
-      growth_factor: this.growthFactor,
-      backoff_factor: this.backoffFactor,
-      growth_interval: this.growthInterval,
-      _growth_tracker: this.getGrowthTracker(),
-    };
+    return this.enabled ? this.lossScale.stateDict() : {};
   }
 
   /**
@@ -253,96 +228,54 @@ export class GradScaler {
         'The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.',
       );
     }
-    const loaded = state as GradScalerState;
-    this.initScale = loaded.scale;
-    this.scaleTensor?.fill_(loaded.scale);
-    this.growthFactor = loaded.growth_factor;
-    this.backoffFactor = loaded.backoff_factor;
-    this.growthInterval = loaded.growth_interval;
-    this.initGrowthTracker = loaded._growth_tracker;
-    this.growthTracker?.fill_(loaded._growth_tracker);
-    this.limitTracker();
+    this.lossScale.loadStateDict(state as GradScalerState);
   }
 
-  /** The scale grows when the tracker equals the interval: a tracker at or beyond a new one would never. */
-  private limitTracker(): void {
-    const highest = this.growthInterval - 1;
-    if (highest < 0) return;
-    this.initGrowthTracker = Math.min(this.initGrowthTracker, highest);
-    this.growthTracker?.clamp_(null, highest);
-  }
-
-  private scaleOn(device: string): Tensor {
-    this.scaleTensor ??= keep(full([], this.initScale, { dtype: 'float32', device }));
-    this.growthTracker ??= keep(full([], this.initGrowthTracker, { dtype: 'int32', device }));
-    return this.scaleTensor;
-  }
-
-  private requireScale(caller: string): Tensor {
-    if (this.scaleTensor !== undefined) return this.scaleTensor;
-    throw new AmpError(
-      'ASSERTION',
-      `Attempted ${caller} but _scale is None.  This may indicate your script did not use ` +
-        'scaler.scale(loss or outputs) earlier in the iteration.',
-    );
-  }
-
-  private stageOf(optimizer: object): OptimizerStage {
-    let state = this.stages.get(optimizer);
-    if (state === undefined) {
-      state = { stage: 'ready', foundInf: new Map() };
-      this.stages.set(optimizer, state);
+  private progressOf(optimizer: object): Progress {
+    let progress = this.progress.get(optimizer);
+    if (progress === undefined) {
+      progress = { stage: 'ready', foundInf: new Map() };
+      this.progress.set(optimizer, progress);
     }
-    return state;
+    return progress;
   }
 
   private stepChecked<A extends unknown[], R>(
     optimizer: ScaledOptimizer<A, R>,
-    state: OptimizerStage,
+    progress: Progress,
     args: A,
   ): R | undefined {
-    if (state.stage === 'ready') this.unscale_(optimizer);
-    if (state.foundInf.size === 0) {
+    if (progress.stage === 'ready') this.unscale_(optimizer);
+    if (progress.foundInf.size === 0) {
       throw new AmpError('ASSERTION', 'No inf checks were recorded for this optimizer.');
     }
     // HOST SYNC: the one of a step; one flag per device that holds gradients.
-    const overflow = [...state.foundInf.values()].some((flag) => flag.item() !== 0);
+    const overflow = [...progress.foundInf.values()].some((flag) => flag.item() !== 0);
     const result = overflow ? undefined : optimizer.step(...args);
+    // A skip is in order: a schedule that moves on need not complain of it.
     if (overflow) optimizer.stepCalled = true;
     this.lastSkips.set(optimizer, overflow);
-    state.stage = 'stepped';
+    progress.stage = 'stepped';
     return result;
   }
 
   /** The optimizer's kernels unscale and skip by themselves: nothing is read here. */
   private stepFused<A extends unknown[], R>(
     optimizer: ScaledOptimizer<A, R>,
-    state: OptimizerStage,
+    progress: Progress,
+    scale: Tensor,
     args: A,
   ): R {
-    this.lastSkips.set(optimizer, null);
-    if (optimizer.stepTakesGradScaler === true) {
-      warn(
-        'DEPRECATED',
-        'GradScaler is going to stop passing itself as a keyword argument to the passed ' +
-          'optimizer. In the near future GradScaler registers `grad_scale: Tensor` and ' +
-          '`found_inf: Tensor` to the passed optimizer and let the optimizer use them directly.',
-      );
-      const result = optimizer.step(...([...args, { gradScaler: this }] as unknown as A));
-      state.stage = 'stepped';
-      return result;
-    }
     return scope(() => {
-      const scale = this.scaleTensor!;
-      if (state.stage === 'ready') {
-        state.foundInf = unscaleGrads(optimizer, () => full([], 1, { device: scale.device }), true);
+      if (progress.stage === 'ready') {
+        progress.foundInf = unscaleGrads(optimizer, () => full([], 1, { device: scale.device }), true);
+        optimizer.gradScale = optimizer.gradScale === undefined ? scale : scale.mul(optimizer.gradScale);
       }
-      const own = optimizer.gradScale;
-      optimizer.foundInf = this.combined(state.foundInf.values(), scale.device);
-      if (state.stage === 'ready') optimizer.gradScale = own === undefined ? scale : scale.mul(own);
+      optimizer.foundInf = sumOn(scale.device, progress.foundInf.values());
       try {
         const result = optimizer.step(...args);
-        state.stage = 'stepped';
+        progress.stage = 'stepped';
+        this.lastSkips.set(optimizer, null);
         return result;
       } finally {
         delete optimizer.gradScale;
@@ -351,45 +284,21 @@ export class GradScaler {
     });
   }
 
-  private adaptScale(scale: Tensor): void {
-    const flags = [...this.stages.values()].flatMap(({ foundInf }) => [...foundInf.values()]);
-    if (flags.length === 0) throw new AmpError('ASSERTION', 'No inf checks were recorded prior to update.');
-    scope(() => {
-      const overflow = this.combined(flags, scale.device);
-      updateScale_(
-        scale,
-        this.growthTracker!,
-        overflow,
-        this.growthFactor,
-        this.backoffFactor,
-        this.growthInterval,
-      );
-    });
-  }
-
-  /** Sum of the flags on one device. */
-  private combined(flags: Iterable<Tensor>, device: string): Tensor {
-    let sum: Tensor | undefined;
-    for (const flag of flags) {
-      const here = flag.to({ device, nonBlocking: true });
-      sum = sum === undefined ? here : sum.add(here);
-    }
-    return sum ?? full([], 0, { dtype: 'float32', device });
-  }
-
-  private copyScale(scale: Tensor, newScale: Tensor): void {
-    const fits =
-      newScale.device.startsWith(this.device) && newScale.numel() === 1 && !newScale.requiresGrad;
-    if (!fits) {
-      throw new AmpError(
-        'ASSERTION',
-        'new_scale should be a float or a 1-element torch.cuda.FloatTensor or torch.FloatTensor ' +
-          'with requires_grad=False.',
-      );
-    }
-    scope(() => {
-      scale.copy_(newScale.reshape([]));
-    });
+  private stepOldContract<A extends unknown[], R>(
+    optimizer: ScaledOptimizer<A, R>,
+    progress: Progress,
+    args: A,
+  ): R {
+    warn(
+      'DEPRECATED',
+      'GradScaler is going to stop passing itself as a keyword argument to the passed ' +
+        'optimizer. In the near future GradScaler registers `grad_scale: Tensor` and ' +
+        '`found_inf: Tensor` to the passed optimizer and let the optimizer use them directly.',
+    );
+    const result = optimizer.step(...([...args, { gradScaler: this }] as unknown as A));
+    progress.stage = 'stepped';
+    this.lastSkips.set(optimizer, null);
+    return result;
   }
 }
 
@@ -398,4 +307,14 @@ const isClosure = (arg: unknown) =>
 
 function* lazily<T>(values: Iterable<unknown>, each: (value: unknown) => T): Generator<T> {
   for (const value of values) yield each(value);
+}
+
+/** Sum of flags of several devices. */
+function sumOn(device: string, flags: Iterable<Tensor>): Tensor {
+  let sum: Tensor | undefined;
+  for (const flag of flags) {
+    const here = flag.to({ device, nonBlocking: true });
+    sum = sum === undefined ? here : sum.add(here);
+  }
+  return sum ?? full([], 0, { dtype: 'float32', device });
 }

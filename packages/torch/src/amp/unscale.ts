@@ -1,7 +1,7 @@
-import { native, TorchError } from '@mezzo/libtorch';
+import { TorchError } from '@mezzo/libtorch';
 import { op } from '../ops/call.ts';
-import { dispatchKey } from '../optim/kernelChoice.ts';
-import { foreachMulTensor_, foreachNorm } from '../optim/foreach.ts';
+import { foreachMulTensor_, foreachNorm } from '../ops/foreach.ts';
+import { hasKernel } from '../ops/registration.ts';
 import { stack } from '../tensor/compose.ts';
 import { full, ones, zeros } from '../tensor/creation.ts';
 import { scope } from '../tensor/scope.ts';
@@ -29,7 +29,7 @@ function hasUnscaleKernel(grad: Tensor): boolean {
   const key = `${device} ${dtype}`;
   let answer = kernelTakes.get(key);
   if (answer === undefined) {
-    answer = native().hasKernel(native().lookup(UNSCALE, '').id, dispatchKey(device)) && probe(grad);
+    answer = hasKernel(UNSCALE, device) && probe(grad);
     kernelTakes.set(key, answer);
   }
   return answer;
@@ -75,8 +75,7 @@ const updateKernel_ = op<UpdateScale>(UPDATE, '');
  * scale · growth (if that is finite) and tracker 0.
  */
 export const updateScale_: UpdateScale = (scale, ...rest) => {
-  const kernel = native().hasKernel(native().lookup(UPDATE, '').id, dispatchKey(scale.device));
-  (kernel ? updateKernel_ : updateScaleByOps_)(scale, ...rest);
+  (hasKernel(UPDATE, scale.device) ? updateKernel_ : updateScaleByOps_)(scale, ...rest);
 };
 
 /** The same with plain operations, where LibTorch has no kernel. */

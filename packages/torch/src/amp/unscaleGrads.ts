@@ -1,8 +1,8 @@
 import { native } from '@mezzo/libtorch';
 import { noGrad } from '../autograd/modes.ts';
 import { op } from '../ops/call.ts';
+import { isSparse } from '../ops/sparse.ts';
 import { full } from '../tensor/creation.ts';
-import { isSparse } from '../optim/sparse.ts';
 import { adopt } from '../tensor/lifetime.ts';
 import { keep, scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';

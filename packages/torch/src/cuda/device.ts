@@ -21,6 +21,9 @@ export const deviceCount = (): number => native().cudaDeviceCount();
 export const getDeviceCapability = (device?: CudaDevice): [number, number] =>
   native().cudaCapability(deviceIndex(device));
 
+/** The name of the card, for example 'NVIDIA H200'. @throws TorchError CUDA_MISSING */
+export const getDeviceName = (device?: CudaDevice): string => native().cudaName(deviceIndex(device));
+
 /** Waits until the device has done all that was queued. @throws TorchError CUDA_MISSING */
 export const synchronize = (device?: CudaDevice): void => native().cudaSynchronize(deviceIndex(device));
 

@@ -2,6 +2,7 @@ export {
   type CudaDevice,
   deviceCount,
   getDeviceCapability,
+  getDeviceName,
   isAvailable,
   isBf16Supported,
   synchronize,

@@ -61,3 +61,10 @@ export function mapTensors(value: unknown, each: (tensor: Tensor) => Tensor): un
   }
   return value;
 }
+
+export function disposeTensors(value: unknown): void {
+  mapTensors(value, (tensor) => {
+    tensor.dispose();
+    return tensor;
+  });
+}

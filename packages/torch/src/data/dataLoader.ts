@@ -3,7 +3,7 @@ import type { Generator } from '../random/generator.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
-import { type Collated, defaultCollate, mapTensors } from './collate.ts';
+import { type Collated, defaultCollate, disposeTensors, mapTensors } from './collate.ts';
 import { type Samples, sample } from './dataset.ts';
 import { DataError } from './errors.ts';
 import { drawSeed } from './permutation.ts';
@@ -113,7 +113,7 @@ export class DataLoader<T, B = Collated<T>> implements AsyncIterable<B> {
     } finally {
       slots.close();
       for (const result of await Promise.allSettled(pending)) {
-        if (result.status === 'fulfilled') mapTensors(result.value, (tensor) => (tensor.dispose(), tensor));
+        if (result.status === 'fulfilled') disposeTensors(result.value);
       }
     }
   }

@@ -1,5 +1,5 @@
-import { DataError } from './errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { DataError } from './errors.ts';
 
 /** A list of samples. `getItem` may be asynchronous; then a DataLoader overlaps the waits. */
 export abstract class Dataset<T> {

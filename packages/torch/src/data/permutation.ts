@@ -1,7 +1,7 @@
+import { op } from '../ops/call.ts';
 import type { Generator } from '../random/generator.ts';
 import { empty, randperm } from '../tensor/creation.ts';
 import { scope } from '../tensor/scope.ts';
-import { op } from '../ops/call.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 const random_ = op<(self: Tensor, options: { generator?: Generator }) => Tensor>('aten::random_', '');

@@ -39,10 +39,7 @@ function asCounts(lengths: readonly number[], total: number): number[] {
   for (let i = 0; i < left; i++) counts[i % counts.length]! += 1;
   counts.forEach((count, i) => {
     if (count === 0) {
-      warn(
-        'EMPTY_SPLIT',
-        `Length of split at index ${i} is 0. This might result in an empty dataset.`,
-      );
+      warn('EMPTY_SPLIT', `Length of split at index ${i} is 0. This might result in an empty dataset.`);
     }
   });
   return counts;

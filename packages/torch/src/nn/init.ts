@@ -2,7 +2,8 @@ import { TorchError } from '@mezzo/libtorch';
 import { noGrad } from '../autograd/modes.ts';
 import { op } from '../ops/call.ts';
 import type { GeneratorHandle } from '../ops/schema.ts';
-import { randn, scalarTensor } from '../tensor/creation.ts';
+import { where } from '../tensor/compose.ts';
+import { emptyLike, randn, scalarTensor } from '../tensor/creation.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -61,21 +62,55 @@ export function xavierUniform_<T extends Tensor>(tensor: T, options: XavierOptio
 export const xavierNormal_ = <T extends Tensor>(tensor: T, options: XavierOptions = {}): T =>
   normal_(tensor, 0, xavierStd(tensor, options), options);
 
-/** Normal, cut to [a, b] by the inverse of its distribution function. */
-export function truncNormal_<T extends Tensor>(
-  tensor: T,
-  options: GeneratorOption & { mean?: number; std?: number; a?: number; b?: number } = {},
-): T {
+export interface TruncNormalOptions extends GeneratorOption {
+  mean?: number;
+  std?: number;
+  a?: number;
+  b?: number;
+}
+
+/** Normal, with values outside [a, b] drawn again. */
+export function truncNormal_<T extends Tensor>(tensor: T, options: TruncNormalOptions = {}): T {
   const { mean = 0, std = 1, a = -2, b = 2 } = options;
-  const low = normalCdf((a - mean) / std);
-  const high = normalCdf((b - mean) / std);
-  return fill(tensor, () => {
-    tensor.uniform_(2 * low - 1, 2 * high - 1, randomSource(options));
-    erfinv_(tensor);
-    tensor.mul_(std * Math.SQRT2);
-    tensor.add_(mean);
-    tensor.clamp_(a, b);
-  });
+  const likely = normalCdf((b - mean) / std) - normalCdf((a - mean) / std) > 0.3;
+  return fill(tensor, () => (likely ? redrawOutliers : rejectUniform)(tensor, mean, std, a, b, options));
+}
+
+/** Where most draws fall inside: normal draws, outliers replaced until none is left. */
+function redrawOutliers(tensor: Tensor, mean: number, std: number, a: number, b: number, options: GeneratorOption) {
+  const source = randomSource(options);
+  tensor.normal_(mean, std, source);
+  redrawWhile(
+    () => tensor.lt(a).logicalOr(tensor.gt(b)),
+    (outside) => tensor.copy_(where(outside, emptyLike(tensor).normal_(mean, std, source), tensor)),
+  );
+}
+
+/** Where few would: uniform draws on [a, b], each accepted with the density's height relative to its peak. */
+function rejectUniform(tensor: Tensor, mean: number, std: number, a: number, b: number, options: GeneratorOption) {
+  const source = randomSource(options);
+  const mode = Math.max(a, Math.min(mean, b));
+  const logPeak = -0.5 * ((mode - mean) / std) ** 2;
+  const rejected = (candidates: Tensor) => {
+    const logHeight = candidates.sub(mean).div(std).pow(2).mul(-0.5).sub(logPeak);
+    return emptyLike(tensor).uniform_(0, 1, source).log_().gt(logHeight);
+  };
+  tensor.uniform_(a, b, source);
+  let pending = rejected(tensor);
+  redrawWhile(
+    () => pending,
+    (again) => {
+      const candidates = emptyLike(tensor).uniform_(a, b, source);
+      const stillRejected = rejected(candidates);
+      tensor.copy_(where(again, candidates, tensor));
+      pending = again.logicalAnd(stillRejected);
+    },
+  );
+}
+
+function redrawWhile(pending: () => Tensor, redraw: (pending: Tensor) => unknown): void {
+  // sync: how often to draw depends on the values
+  for (let mask = pending(); mask.any().item(); mask = pending()) redraw(mask);
 }
 
 /** Saxe et al. 2013: (semi-)orthogonal rows, of the tensor seen as [rows, rest]. */
@@ -127,7 +162,6 @@ export function calculateFanInAndFanOut(tensor: Tensor): { fanIn: number; fanOut
   return { fanIn: inputs * field, fanOut: outputs * field };
 }
 
-const erfinv_ = op('aten::erfinv_');
 const qr = op<(tensor: Tensor) => [q: Tensor, r: Tensor]>('aten::linalg_qr');
 const erf = op('aten::erf');
 

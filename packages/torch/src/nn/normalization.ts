@@ -11,8 +11,9 @@ export interface BatchNormLayerOptions extends FactoryOptions {
   eps?: number;
   /** Share of the batch in the running statistics; null: the mean over all batches. */
   momentum?: number | null;
-  /** Train a scale and a shift. */
+  /** Train a scale and, unless `bias` is false, a shift. */
   affine?: boolean;
+  bias?: boolean;
   trackRunningStats?: boolean;
 }
 
@@ -40,14 +41,14 @@ abstract class BatchNorm extends Layer {
 
   constructor(numFeatures: number, options: BatchNormLayerOptions = {}) {
     super();
-    const { eps = 1e-5, momentum = 0.1, affine = true, trackRunningStats = true } = options;
+    const { eps = 1e-5, momentum = 0.1, affine = true, bias = true, trackRunningStats = true } = options;
     this.numFeatures = numFeatures;
     this.eps = eps;
     this.momentum = momentum;
     this.affine = affine;
     this.trackRunningStats = trackRunningStats;
     this.weight = affine ? new Parameter(empty([numFeatures], options)) : null;
-    this.bias = affine ? new Parameter(empty([numFeatures], options)) : null;
+    this.bias = affine && bias ? new Parameter(empty([numFeatures], options)) : null;
     const tracked = <T>(make: () => T): T | null => (trackRunningStats ? make() : null);
     this.registerBuffer(
       'runningMean',
@@ -109,7 +110,8 @@ abstract class BatchNorm extends Layer {
     const momentum = this.momentum ?? 'None';
     return (
       `${this.numFeatures}, eps=${pythonNumber(this.eps)}, momentum=${momentum}, ` +
-      `affine=${pythonBool(this.affine)}, track_running_stats=${pythonBool(this.trackRunningStats)}`
+      `affine=${pythonBool(this.affine)}, bias=${pythonBool(this.bias !== null)}, ` +
+      `track_running_stats=${pythonBool(this.trackRunningStats)}`
     );
   }
 }
@@ -173,13 +175,16 @@ export class LayerNorm extends Layer {
 
   override extraRepr(): string {
     const shape = `(${this.normalizedShape.join(', ')}${this.normalizedShape.length === 1 ? ',' : ''})`;
-    return `${shape}, eps=${pythonNumber(this.eps)}, elementwise_affine=${pythonBool(this.weight !== null)}`;
+    const affine = pythonBool(this.weight !== null);
+    const bias = pythonBool(this.bias !== null);
+    return `${shape}, eps=${pythonNumber(this.eps)}, elementwise_affine=${affine}, bias=${bias}`;
   }
 }
 
 export interface GroupNormOptions extends FactoryOptions {
   eps?: number;
   affine?: boolean;
+  bias?: boolean;
 }
 
 /** Over groups of channels (Wu and He 2018). Input [N, C, …]. */
@@ -192,7 +197,7 @@ export class GroupNorm extends Layer {
 
   constructor(numGroups: number, numChannels: number, options: GroupNormOptions = {}) {
     super();
-    const { eps = 1e-5, affine = true } = options;
+    const { eps = 1e-5, affine = true, bias = true } = options;
     if (numChannels % numGroups !== 0) {
       throw new TorchError('VALUE', 'num_channels must be divisible by num_groups');
     }
@@ -200,7 +205,7 @@ export class GroupNorm extends Layer {
     this.numChannels = numChannels;
     this.eps = eps;
     this.weight = affine ? new Parameter(ones([numChannels], options)) : null;
-    this.bias = affine ? new Parameter(zeros([numChannels], options)) : null;
+    this.bias = affine && bias ? new Parameter(zeros([numChannels], options)) : null;
   }
 
   override forward(input: Tensor): Tensor {
@@ -209,6 +214,7 @@ export class GroupNorm extends Layer {
 
   override extraRepr(): string {
     const affine = pythonBool(this.weight !== null);
-    return `${this.numGroups}, ${this.numChannels}, eps=${pythonNumber(this.eps)}, affine=${affine}`;
+    const bias = pythonBool(this.bias !== null);
+    return `${this.numGroups}, ${this.numChannels}, eps=${pythonNumber(this.eps)}, affine=${affine}, bias=${bias}`;
   }
 }

@@ -1,11 +1,11 @@
 import { op } from '../ops/call.ts';
+import { foreachAddScalar_, foreachSub_ } from '../ops/foreach.ts';
 import { zerosLike } from '../tensor/creation.ts';
 import { keep } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { type AdamLists, adamForeach } from './adamForeach.ts';
 import { overflowOfForeach } from './ampScaling.ts';
 import { OptimizerError } from './errors.ts';
-import { foreachAddScalar_, foreachSub_ } from './foreach.ts';
-import { type AdamLists, adamForeach } from './adamForeach.ts';
 import { fusedAllowed, splitByLayout } from './kernelChoice.ts';
 import { type Batch, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
 import { stepCounter } from './state.ts';

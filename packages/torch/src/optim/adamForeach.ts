@@ -1,6 +1,3 @@
-import { stack } from '../tensor/compose.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import type { AdamGroup } from './adam.ts';
 import {
   foreachAdd,
   foreachAddcdiv_,
@@ -13,7 +10,10 @@ import {
   foreachMulScalar_,
   foreachNeg,
   foreachSqrt,
-} from './foreach.ts';
+} from '../ops/foreach.ts';
+import { stack } from '../tensor/compose.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { AdamGroup } from './adam.ts';
 
 /** Parameters, gradients and state of one kernel call; `maxExpAvgSqs` is empty without amsgrad. */
 export interface AdamLists {

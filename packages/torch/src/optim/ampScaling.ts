@@ -1,5 +1,5 @@
+import { foreachDiv_ } from '../ops/foreach.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { foreachDiv_ } from './foreach.ts';
 
 /** What a GradScaler attaches to an optimizer that applies the scale itself. */
 interface AmpScaled {

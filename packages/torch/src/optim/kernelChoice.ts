@@ -1,24 +1,8 @@
-import { native } from '@mezzo/libtorch';
+import { hasKernel } from '../ops/registration.ts';
 import { isFloatingDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { sameFlatLayout, sameFlatLayouts } from './layout.ts';
 import type { ParamGroup } from './optimizer.ts';
-
-/** 'cuda:0' → 'CUDA', the dispatch key of the device's kernels. */
-export const dispatchKey = (device: string): string => device.replace(/:\d+$/, '').toUpperCase();
-
-const registered = new Map<string, boolean>();
-
-/** Whether this LibTorch has a kernel of the op (no overload name) for the device: its own registration table. */
-export function hasKernel(opName: string, device: string): boolean {
-  const key = `${opName} ${dispatchKey(device)}`;
-  let answer = registered.get(key);
-  if (answer === undefined) {
-    answer = native().hasKernel(native().lookup(opName, '').id, dispatchKey(device));
-    registered.set(key, answer);
-  }
-  return answer;
-}
 
 /** Whether the group's options, the device and the dtype allow the fused kernel. */
 export function fusedAllowed(opName: string, group: ParamGroup, param: Tensor): boolean {

@@ -1,14 +1,14 @@
 import { native } from '@mezzo/libtorch';
-import { enableGrad, noGrad } from '../autograd/modes.ts';
 import { refuseInsideAutocast } from '../amp/state.ts';
+import { enableGrad, noGrad } from '../autograd/modes.ts';
+import { foreachZero_ } from '../ops/foreach.ts';
+import { isSparse } from '../ops/sparse.ts';
 import { TensorHandle } from '../tensor/handle.ts';
 import { adoptAll } from '../tensor/lifetime.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
 import { OptimizerError } from './errors.ts';
-import { foreachZero_ } from './foreach.ts';
-import { isSparse } from './sparse.ts';
 import { loadedState, type OptimizerState, savedState } from './state.ts';
 
 /** Parameters that share their options. Options may be changed between steps, as schedulers do. */
@@ -75,7 +75,9 @@ export abstract class Optimizer<G extends ParamGroup = ParamGroup, S extends Par
     }
     const list = [...params] as Tensor[] | GroupInput<G>[];
     if (list.length === 0) throw new OptimizerError('VALUE', 'optimizer got an empty parameter list');
-    const groups = isGroup(list[0]) ? (list as GroupInput<G>[]) : [{ params: list } as unknown as GroupInput<G>];
+    const groups = isGroup(list[0])
+      ? (list as GroupInput<G>[])
+      : [{ params: list } as unknown as GroupInput<G>];
     for (const group of groups) this.addParamGroup(group);
   }
 

@@ -1,13 +1,13 @@
 import { op } from '../ops/call.ts';
+import { foreachAdd, foreachAdd_, foreachCopy_, foreachMulScalar_, foreachNeg } from '../ops/foreach.ts';
+import { toDense } from '../ops/sparse.ts';
 import { zerosLike } from '../tensor/creation.ts';
 import { keep } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { overflowOfForeach } from './ampScaling.ts';
 import { OptimizerError } from './errors.ts';
-import { foreachAdd, foreachAdd_, foreachCopy_, foreachMulScalar_, foreachNeg } from './foreach.ts';
 import { fusedAllowed, splitByLayout } from './kernelChoice.ts';
 import { type Batch, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
-import { toDense } from './sparse.ts';
 
 export interface SGDGroup extends ParamGroup {
   momentum: number;
@@ -84,7 +84,7 @@ export class SGD extends Optimizer<SGDGroup, SGDState> {
   }
 
   protected override update(group: SGDGroup, batch: Batch): void {
-    const grads = batch.sparse ? batch.grads.map(toDense) : batch.grads;
+    const grads = batch.sparse ? batch.grads.map((grad) => toDense(grad)) : batch.grads;
     if (group.momentum === 0) {
       this.apply(group, { params: batch.params, grads, buffers: [] }, false);
       return;

@@ -1,8 +1,8 @@
 import { noGrad } from '../autograd/modes.ts';
-import { keep, scope } from '../tensor/scope.ts';
-import { TensorHandle } from '../tensor/handle.ts';
-import type { Tensor } from '../tensor/tensor.ts';
 import { tensor, zeros, zerosLike } from '../tensor/creation.ts';
+import { TensorHandle } from '../tensor/handle.ts';
+import { keep, scope } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { OptimizerError } from './errors.ts';
 import type { ParamGroup, ParamState } from './optimizer.ts';
 

@@ -72,10 +72,6 @@ export const predictionOptions = {
     default: null,
     commands: PREDICT,
     help: 'an image, a folder, a pattern such as images/*.jpg, or a .txt list',
-    later: [
-      [/^(https?|rtsp|rtmp|tcp):/i, 'streams and addresses are not read: save pictures first'],
-      [/^(\d+|screen.*)$/, 'cameras and screens are not read: save pictures first'],
-    ],
   },
   save_txt: { type: 'bool', default: false, commands: PREDICT, help: 'write labels/*.txt in YOLO format' },
   save_conf: { type: 'bool', default: false, commands: PREDICT, help: 'add the confidence to save_txt' },

@@ -1,5 +1,5 @@
-import type { Optimizer } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
+import type { Optimizer } from '../optimizer.ts';
 import { LRScheduler, type PerGroup } from './scheduler.ts';
 
 /** A factor for an epoch (0, 1, …). */

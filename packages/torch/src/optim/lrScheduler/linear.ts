@@ -1,5 +1,5 @@
-import type { Optimizer } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
+import type { Optimizer } from '../optimizer.ts';
 import { LRScheduler } from './scheduler.ts';
 
 export interface LinearLROptions {
@@ -40,7 +40,9 @@ export class LinearLR extends LRScheduler {
     if (lastEpoch === 0) return this.currentLr().map((lr) => lr * startFactor);
     if (this.isInitial || lastEpoch > totalIters) return this.currentLr();
     const rise = endFactor - startFactor;
-    return this.currentLr().map((lr) => lr * (1 + rise / (totalIters * startFactor + (lastEpoch - 1) * rise)));
+    return this.currentLr().map(
+      (lr) => lr * (1 + rise / (totalIters * startFactor + (lastEpoch - 1) * rise)),
+    );
   }
 
   protected override closedFormLr(): number[] {

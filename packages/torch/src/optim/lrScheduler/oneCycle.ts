@@ -1,5 +1,5 @@
-import type { Optimizer, ParamGroup } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
+import type { Optimizer, ParamGroup } from '../optimizer.ts';
 import { LRScheduler, type PerGroup, perGroup } from './scheduler.ts';
 
 export interface OneCycleLROptions {

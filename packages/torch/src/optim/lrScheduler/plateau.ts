@@ -1,5 +1,5 @@
-import type { Optimizer } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
+import type { Optimizer } from '../optimizer.ts';
 import type { PerGroup } from './scheduler.ts';
 
 export interface ReduceLROnPlateauOptions {
@@ -46,8 +46,7 @@ const IS_BETTER: Record<string, IsBetter> = {
   'max abs': (value, best, threshold) => value > best + threshold,
 };
 
-const worst = (mode: 'min' | 'max') =>
-  mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+const worst = (mode: 'min' | 'max') => (mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY);
 
 /** Reduces the learning rates when a metric has stopped improving; `step(metric)` once an epoch. */
 export class ReduceLROnPlateau {

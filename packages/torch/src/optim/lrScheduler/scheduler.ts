@@ -1,6 +1,6 @@
 import { warn } from '../../warning.ts';
-import type { Optimizer } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
+import type { Optimizer } from '../optimizer.ts';
 
 /** The state of a scheduler under PyTorch's names; plain data, fit for JSON. */
 export type SchedulerState = Record<string, unknown>;

@@ -1,5 +1,5 @@
-import type { Optimizer } from '../optimizer.ts';
 import { OptimizerError } from '../errors.ts';
+import type { Optimizer } from '../optimizer.ts';
 import { LRScheduler, type SchedulerState } from './scheduler.ts';
 
 /** One schedule after another: schedule i + 1 starts, at its own epoch 0, at `milestones[i]`. */
@@ -14,10 +14,7 @@ export class SequentialLR extends LRScheduler {
     lastEpoch = -1,
   ) {
     if (schedulers.length < 1) {
-      throw new OptimizerError(
-        'VALUE',
-        'SequentialLR expects at least one scheduler, but got no scheduler.',
-      );
+      throw new OptimizerError('VALUE', 'SequentialLR expects at least one scheduler, but got no scheduler.');
     }
     schedulers.forEach((scheduler, i) => {
       if (scheduler.optimizer !== optimizer) {

@@ -1,5 +1,5 @@
-import { op } from '../ops/call.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { op } from './call.ts';
 
 /**
  * LibTorch's operations over lists of tensors: one call, and on CUDA one kernel, for all of them. In-place

@@ -1,6 +1,6 @@
 import { native } from '@mezzo/libtorch';
-import { op } from '../ops/call.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { op } from './call.ts';
 
 /** Gradients of embeddings may hold only the rows that were used. */
 export const isSparse = (tensor: Tensor): boolean => native().layout(tensor.handle) === 'Sparse';
