@@ -56,11 +56,8 @@ async function withoutCommand(argv: readonly string[], json: boolean, terminal: 
     return (await findCommand('help')).run({ operands: [], assignments: [], json, terminal });
   }
   const { UsageError } = await import('./failure.ts');
-  throw new UsageError(
-    'USAGE',
-    `'${stray}' stands where a command is expected`,
-    'mezzo --help lists the commands',
-  );
+  const hint = stray.includes('=') ? `mezzo train ${argv.join(' ')}` : 'mezzo --help lists the commands';
+  throw new UsageError('USAGE', `'${stray}' stands where a command is expected`, hint);
 }
 
 async function findCommand(name: string): Promise<Command> {

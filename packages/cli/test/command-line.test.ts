@@ -26,7 +26,8 @@ test('every command has a page with usage, examples and options, by --help, -h a
     assert.match(page.stdout, /\n {2}json +results as JSON on stdout, nothing else there \[false\]\n/);
     for (const line of page.stdout.split('\n')) assert.ok(line.length <= 120, `${name}: ${line}`);
     assert.deepEqual(await mezzo([name, 'x=1', '-h']), page);
-    assert.deepEqual(await mezzo(['help', name]), page);
+    // The word help is the option of that name here.
+    if (name !== 'help') assert.deepEqual(await mezzo(['help', name]), page);
   }
 });
 
@@ -103,7 +104,7 @@ test('wrong usage: one error, a hint, exit code 2, nothing on stdout', async () 
       ['data', 'shapes'],
       ['error: --out is missing: the folder to write', 'hint:  mezzo data shapes --out shapes'],
     ],
-    [['bench', 'nothing'], ['error: mezzo bench runs one suite: overhead, step']],
+    [['bench', 'nothing'], ['error: mezzo bench runs one suite: overhead, loader, step, memory']],
   ] as const) {
     assert.deepEqual(
       await mezzo(words),

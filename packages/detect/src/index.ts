@@ -23,11 +23,18 @@ export type {
   ValSummary,
 } from './engine/event.ts';
 export type { DetectionReport } from './engine/report.ts';
-export { modelNames } from './models/description.ts';
+export { modelNames, resolveModel } from './models/description.ts';
+export { profileModel } from './models/profile.ts';
+export { transferWeights } from './models/transfer.ts';
 export type { PredictImage } from './predict/predictor.ts';
 export { type Boxes, type Results } from './predict/results.ts';
 export { type CallHooks, type Prediction, type PredictSource, YOLO } from './yolo.ts';
+export { AUGMENTATION_DEFAULTS, AUGMENTATION_KEYS, type Augmentation } from './augment/augmentation.ts';
 export { type DataSet, type DataYamlOptions, readDataYaml } from './data/data-yaml.ts';
+export { type Allocate, type ImageMemory, plainMemory } from './data/image-memory.ts';
+export { type LabelledImage, type ScanOptions, type ScanReport, scanSplit, type Split } from './data/scan.ts';
+export { type TrainBatch, TrainLoader, type TrainLoaderOptions } from './data/train-loader.ts';
+export { type ValBatch, type ValImage, ValLoader, type ValLoaderOptions } from './data/val-loader.ts';
 export { generateShapes, type ShapesOptions, type ShapesSet } from './datasets/shapes.ts';
 export { TaskAlignedAssigner } from './assign/taskAligned.ts';
 export { ModelEma } from './engine/ema.ts';

@@ -9,8 +9,8 @@ import {
   clipBox,
   fitLongSide,
   keepBox,
-  letterbox,
   type Letterbox,
+  letterbox,
   type Matrix,
   mosaicTile,
   NO_AFFINE,
@@ -52,13 +52,27 @@ interface Golden {
     right: number;
     shape: [number, number, number];
   }[];
-  resize: { output: string; image: string; dsize_wh: [number, number]; interpolation: 'linear' | 'nearest' }[];
+  resize: {
+    output: string;
+    image: string;
+    dsize_wh: [number, number];
+    interpolation: 'linear' | 'nearest';
+  }[];
   load_resize: { h0: number; w0: number; imgsz: number; w: number; h: number }[];
   affine: {
     name: string;
     image: string;
     size_wh: [number, number];
-    params: { a: number; s: number; shx: number; shy: number; tx: number; ty: number; px?: number; py?: number };
+    params: {
+      a: number;
+      s: number;
+      shx: number;
+      shy: number;
+      tx: number;
+      ty: number;
+      px?: number;
+      py?: number;
+    };
     M_fp32: number[][];
     output: string;
     boxes_in_xyxy: Rectangle[];
@@ -174,7 +188,8 @@ describe('letterbox', () => {
   for (const row of golden.letterbox) {
     it(row.output, async () => {
       const source = threeChannels(image(row.image));
-      const [height, width] = typeof row.new_shape === 'number' ? [row.new_shape, row.new_shape] : row.new_shape;
+      const [height, width] =
+        typeof row.new_shape === 'number' ? [row.new_shape, row.new_shape] : row.new_shape;
       const options = { auto: row.auto, scaleFill: row.scale_fill, scaleUp: row.scaleup, center: row.center };
       const box = letterbox(source, { width, height }, options);
       const { top, bottom, left, right, ratio } = row;

@@ -5,7 +5,7 @@ import { native } from '@mezzo/libtorch';
 import { AUGMENTATION_DEFAULTS, type Augmentation } from '../src/augment/augmentation.ts';
 import { drawSample, type LayerDraw, type SampleDraw } from '../src/augment/draw.ts';
 import { NO_AFFINE } from '../src/augment/geometry.ts';
-import { colourJitter, hsvTables, type HsvFactors } from '../src/augment/hsv.ts';
+import { colourJitter, type HsvFactors, hsvTables } from '../src/augment/hsv.ts';
 import { type LayerImages, type TrainingPicture, trainingPicture } from '../src/augment/plan.ts';
 import { CounterRandom } from '../src/augment/random.ts';
 import { jitterHsv, type Raster, toGray } from '../src/augment/reference.ts';
@@ -50,9 +50,29 @@ describe('one pass against resize, mosaic, warp, colour and flip in turn', () =>
   };
   const sets = [
     // Two interpolations, or one, of images that need no resize: the seams of the mosaic remain.
-    { name: 'images of the training size', sides: [[192, 144], [192, 192], [120, 192], [192, 128]], mean: 0.75, most: 2 },
+    {
+      name: 'images of the training size',
+      sides: [
+        [192, 144],
+        [192, 192],
+        [120, 192],
+        [192, 128],
+      ],
+      mean: 0.75,
+      most: 2,
+    },
     // The reference interpolates twice and is smoother.
-    { name: 'images that are enlarged', sides: [[100, 80], [80, 120], [96, 96], [140, 100]], mean: 1.5, most: 8 },
+    {
+      name: 'images that are enlarged',
+      sides: [
+        [100, 80],
+        [80, 120],
+        [96, 96],
+        [140, 100],
+      ],
+      mean: 1.5,
+      most: 8,
+    },
   ];
   for (const { name, sides, mean, most } of sets) {
     const images = sides.map(([w, h], i) => ({ source: source(w!, h!, i), labels: new Float32Array(0) }));
@@ -78,7 +98,11 @@ describe('one pass against resize, mosaic, warp, colour and flip in turn', () =>
 
 describe('labels', () => {
   /** A black image with a white rectangle, whose label is the rectangle. */
-  function marked(width: number, height: number, box: readonly [number, number, number, number]): LayerImages[number] {
+  function marked(
+    width: number,
+    height: number,
+    box: readonly [number, number, number, number],
+  ): LayerImages[number] {
     const pixels = new Uint8Array(width * height * 3);
     const [x1, y1, x2, y2] = box;
     for (let y = y1; y < y2; y++) pixels.fill(255, (y * width + x1) * 3, (y * width + x2) * 3);
@@ -114,7 +138,9 @@ describe('labels', () => {
         const picture = trainingPicture(draw, [images], IMGSZ, 3);
         if (picture.labels.length === 0) continue;
         assert.equal(picture.labels.length, 5);
-        const [cls, cx, cy, w, h] = Array.from(picture.labels, (v, i) => (i === 0 ? v : v * IMGSZ)) as number[];
+        const [cls, cx, cy, w, h] = Array.from(picture.labels, (v, i) =>
+          i === 0 ? v : v * IMGSZ,
+        ) as number[];
         assert.equal(cls, 1);
         const box = [cx! - w! / 2, cy! - h! / 2, cx! + w! / 2, cy! + h! / 2];
         const seen = whiteBox(await render(picture));
@@ -144,7 +170,12 @@ describe('labels', () => {
   it('are left out with an image that did not decode; its tile stays border', async () => {
     const augment = { ...AUGMENTATION_DEFAULTS, ...NO_COLOUR, mosaic: 0 };
     const draw = drawSample({ augment, seed: 0, epoch: 0, sample: 0, imgsz: IMGSZ, pool: 1 });
-    const picture = trainingPicture(draw, [[{ source: null, labels: Float32Array.of(0, 0.5, 0.5, 1, 1) }]], IMGSZ, 3);
+    const picture = trainingPicture(
+      draw,
+      [[{ source: null, labels: Float32Array.of(0, 0.5, 0.5, 1, 1) }]],
+      IMGSZ,
+      3,
+    );
     assert.equal(picture.labels.length, 0);
     assert.ok((await render(picture)).data.every((level) => level === BORDER));
   });
@@ -208,7 +239,10 @@ describe('imageWarp', () => {
     const out = new Uint8Array(IMGSZ * IMGSZ * 3);
     const changed = (at: number, value: number) => job.numbers.with(at, value);
     const cases: [() => unknown, string][] = [
-      [() => imageWarp(out.subarray(1), job.numbers, job.sources), 'out must hold width x height x channels bytes'],
+      [
+        () => imageWarp(out.subarray(1), job.numbers, job.sources),
+        'out must hold width x height x channels bytes',
+      ],
       [
         () => imageWarp(out, job.numbers, [image.pixels.subarray(3)]),
         'a source must hold width x height x 3 bytes',

@@ -44,17 +44,32 @@ describe('CounterRandom', () => {
       assert.ok(Math.abs(mean! - expected[0]) < 0.03, `mean ${mean}`);
       assert.ok(Math.abs(variance! / expected[1] - 1) < 0.06, `variance ${variance}`);
     };
-    close(moments(() => random.between(-1, 1)), [0, 1 / 3]);
-    close(moments(() => random.normal()), [0, 1]);
-    close(moments(() => random.beta(32, 32)), [0.5, 0.25 / 65]);
-    close(moments(() => random.integer(3)), [1, 2 / 3]);
+    close(
+      moments(() => random.between(-1, 1)),
+      [0, 1 / 3],
+    );
+    close(
+      moments(() => random.normal()),
+      [0, 1],
+    );
+    close(
+      moments(() => random.beta(32, 32)),
+      [0.5, 0.25 / 65],
+    );
+    close(
+      moments(() => random.integer(3)),
+      [1, 2 / 3],
+    );
   });
 });
 
 describe('epochOrder', () => {
   it('is a permutation that depends on seed and epoch only', () => {
     const order = epochOrder(205, 3, 4);
-    assert.deepEqual([...order].sort((a, b) => a - b), Array.from({ length: 205 }, (_, i) => i));
+    assert.deepEqual(
+      [...order].sort((a, b) => a - b),
+      Array.from({ length: 205 }, (_, i) => i),
+    );
     assert.deepEqual(epochOrder(205, 3, 4), order);
     assert.notDeepEqual(epochOrder(205, 3, 5), order);
     assert.notDeepEqual(epochOrder(205, 4, 4), order);

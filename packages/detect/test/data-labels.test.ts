@@ -40,7 +40,10 @@ describe('parseLabels', () => {
     ['0 0.5 0.5 0.2', "4 columns, where 'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …' is expected"],
     ['0', "1 column, where 'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …' is expected"],
     ['0 .1 .1 .2 .2 .3', "6 columns, where 'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …' is expected"],
-    ['0 .1 .1 .2 .2 .3 .3 .4', "8 columns, where 'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …' is expected"],
+    [
+      '0 .1 .1 .2 .2 .3 .3 .4',
+      "8 columns, where 'class cx cy w h' or 'class x1 y1 x2 y2 x3 y3 …' is expected",
+    ],
     ['0 0.5 abc 0.2 0.1', "'abc' is not a number"],
     ['0 0.5 nan 0.2 0.1', "'nan' is not a number"],
     ['0.5 0.5 0.5 0.2 0.1', 'class 0.5 is not a whole number'],
@@ -51,7 +54,8 @@ describe('parseLabels', () => {
     ['0 0.5 -0.02 0.2 0.1', '-0.02 is outside 0 … 1: coordinates are fractions of the image'],
   ];
   for (const [row, reason] of bad) {
-    it(`refuses '${row}'`, () => assert.deepEqual(parseLabels(`${good}\n${row}\n${good}`, 3), { line: 3, reason }));
+    it(`refuses '${row}'`, () =>
+      assert.deepEqual(parseLabels(`${good}\n${row}\n${good}`, 3), { line: 3, reason }));
   }
 });
 

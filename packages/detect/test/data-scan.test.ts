@@ -24,7 +24,10 @@ function picture(width: number, height: number): Sharp {
 
 let sets = 0;
 /** A new data set with a folder of training images; `files` maps paths below it to contents. */
-function dataSet(files: Record<string, string | Uint8Array>, names = ['cat', 'dog']): DataSet & { folder: string } {
+function dataSet(
+  files: Record<string, string | Uint8Array>,
+  names = ['cat', 'dog'],
+): DataSet & { folder: string } {
   const folder = path.join(root, `set${sets++}`);
   write(folder, 'images/train/.keep', '');
   for (const [name, content] of Object.entries(files)) write(folder, name, content);
@@ -32,7 +35,8 @@ function dataSet(files: Record<string, string | Uint8Array>, names = ['cat', 'do
   return { folder, file: path.join(folder, 'data.yaml'), splits: { train }, names, channels: 3 };
 }
 
-const train = (data: DataSet, options: ScanOptions = {}) => scanSplit(data, 'train', { cache: false, ...options });
+const train = (data: DataSet, options: ScanOptions = {}) =>
+  scanSplit(data, 'train', { cache: false, ...options });
 
 async function refused(scan: Promise<unknown>, message: string, hint: string): Promise<void> {
   await assert.rejects(scan, (error) => {
@@ -84,10 +88,13 @@ describe('scanSplit', () => {
       'labels/train/c.txt': two,
     });
     const { images, report } = await train(data, { classes: [1], fraction: 0.5 });
-    assert.deepEqual(images.map(({ labels }) => Array.from(labels)), [
-      [1, 0.5, 0.5, 0.25, 0.25],
-      [1, 0.5, 0.5, 0.25, 0.25],
-    ]);
+    assert.deepEqual(
+      images.map(({ labels }) => Array.from(labels)),
+      [
+        [1, 0.5, 0.5, 0.25, 0.25],
+        [1, 0.5, 0.5, 0.25, 0.25],
+      ],
+    );
     assert.equal(report.found, 2);
     const single = await train(data, { singleCls: true });
     assert.deepEqual(single.names, ['item']);
@@ -130,7 +137,7 @@ describe('bad images and labels', () => {
     });
   const faults = (folder: string) => [
     `${folder}/labels/train/b.txt:2: class 7 is out of range: data.yaml has 2 (0 … 1)`,
-    `${folder}/images/train/cut.jpg: premature end of JPEG image`,
+    `${folder}/images/train/cut.jpg: the file is truncated`,
     `${folder}/images/train/empty.jpg: not an image that can be decoded`,
     `${folder}/images/train/text.png: not an image that can be decoded`,
     `${folder}/images/train/tiny.jpg: 9 x 40 pixels: each side must have at least 10`,
@@ -140,8 +147,13 @@ describe('bad images and labels', () => {
   it('are skipped and listed', async () => {
     const data = broken();
     const { images, report } = await train(data);
-    assert.deepEqual(images.map((image) => path.basename(image.path)), ['a.jpg']);
-    const lines = report.skipped.map(({ file, line, reason }) => `${file}${line ? `:${line}` : ''}: ${reason}`);
+    assert.deepEqual(
+      images.map((image) => path.basename(image.path)),
+      ['a.jpg'],
+    );
+    const lines = report.skipped.map(
+      ({ file, line, reason }) => `${file}${line ? `:${line}` : ''}: ${reason}`,
+    );
     assert.deepEqual(lines, faults(data.folder));
   });
 
@@ -155,7 +167,10 @@ describe('bad images and labels', () => {
   it('are an error when there is nothing else; the list is cut after ten', async () => {
     const data = dataSet({});
     for (let i = 10; i < 22; i++) write(data.folder, `images/train/${i}.jpg`, 'x');
-    const ten = Array.from({ length: 10 }, (_, i) => `${data.folder}/images/train/${10 + i}.jpg: not an image that can be decoded`);
+    const ten = Array.from(
+      { length: 10 },
+      (_, i) => `${data.folder}/images/train/${10 + i}.jpg: not an image that can be decoded`,
+    );
     const message = `train: none of the 12 images can be used${listed(ten)}\n  … and 2 more`;
     await refused(train(data), message, 'correct the files named above');
   });
@@ -179,7 +194,8 @@ describe('bad images and labels', () => {
     const data = dataSet({ 'images/train/a.jpg': JPEG });
     const { folder } = data;
     const message = `train: no image has a label file; for ${folder}/images/train/a.jpg it would be ${folder}/labels/train/a.txt`;
-    const hint = "labels lie beside the images, with 'labels' in place of the last folder 'images', one .txt an image";
+    const hint =
+      "labels lie beside the images, with 'labels' in place of the last folder 'images', one .txt an image";
     await refused(train(data), message, hint);
   });
 
@@ -191,7 +207,11 @@ describe('bad images and labels', () => {
   });
 
   it('a listed image that is not there is skipped', async () => {
-    const data = dataSet({ 'images/train/a.jpg': JPEG, 'labels/train/a.txt': LABEL, 'list.txt': 'gone.jpg\nimages/train/a.jpg\n' });
+    const data = dataSet({
+      'images/train/a.jpg': JPEG,
+      'labels/train/a.txt': LABEL,
+      'list.txt': 'gone.jpg\nimages/train/a.jpg\n',
+    });
     data.splits.train = [path.join(data.folder, 'list.txt')];
     const { report } = await train(data);
     assert.deepEqual(report.skipped, [{ file: `${data.folder}/gone.jpg`, reason: 'no such file' }]);
@@ -258,7 +278,11 @@ describe('readImageHeader', () => {
   it('agrees with a full decode', async () => {
     const files: Record<string, Buffer> = {
       'progressive.jpg': await picture(33, 21).jpeg({ progressive: true }).toBuffer(),
-      'profile.jpg': await picture(33, 21).withIccProfile('p3').withExif({ IFD0: { Artist: 'x'.repeat(30000) } }).jpeg().toBuffer(),
+      'profile.jpg': await picture(33, 21)
+        .withIccProfile('p3')
+        .withExif({ IFD0: { Artist: 'x'.repeat(30000) } })
+        .jpeg()
+        .toBuffer(),
       'grey.png': await picture(33, 21).greyscale().png().toBuffer(),
       'interlaced.png': await picture(33, 21).png({ progressive: true }).toBuffer(),
     };
@@ -273,7 +297,10 @@ describe('readImageHeader', () => {
   });
 
   it('knows neither other formats nor damaged headers', async () => {
-    for (const content of [await picture(12, 12).webp().toBuffer(), Buffer.from([0xff, 0xd8, 0, 0, 0, 0, 0, 0, 0])]) {
+    for (const content of [
+      await picture(12, 12).webp().toBuffer(),
+      Buffer.from([0xff, 0xd8, 0, 0, 0, 0, 0, 0, 0]),
+    ]) {
       assert.equal(await readImageHeader(write(root, 'other', content)), null);
     }
   });
@@ -286,9 +313,15 @@ describe('decodeImage', () => {
     const deep = await sharp(ramp, { raw }).toColourspace('grey16').png().toBuffer();
     const clear = await sharp({
       create: { width: 12, height: 12, channels: 4, background: { r: 10, g: 20, b: 30, alpha: 0.5 } },
-    }).png().toBuffer();
+    })
+      .png()
+      .toBuffer();
     const grey = await picture(12, 12).greyscale().jpeg().toBuffer();
-    for (const [content, side] of [[deep, 16], [clear, 12], [grey, 12]] as const) {
+    for (const [content, side] of [
+      [deep, 16],
+      [clear, 12],
+      [grey, 12],
+    ] as const) {
       const { pixels, width, height } = await decodeImage(content);
       assert.deepEqual([width, height, pixels.length], [side, side, side * side * 3]);
     }
@@ -299,7 +332,12 @@ describe('decodeImage', () => {
 // Root may read everything.
 describe('an unreadable label file', { skip: process.getuid?.() === 0 }, () => {
   it('is a fault', async () => {
-    const data = dataSet({ 'images/train/a.jpg': JPEG, 'labels/train/a.txt': LABEL, 'images/train/b.jpg': JPEG, 'labels/train/b.txt': LABEL });
+    const data = dataSet({
+      'images/train/a.jpg': JPEG,
+      'labels/train/a.txt': LABEL,
+      'images/train/b.jpg': JPEG,
+      'labels/train/b.txt': LABEL,
+    });
     const file = path.join(data.folder, 'labels/train/a.txt');
     chmodSync(file, 0);
     const { report } = await train(data);

@@ -7,7 +7,13 @@ import { DataError } from '../src/data/errors.ts';
 import { scratchFolder, write } from './scratch.ts';
 
 const folder = scratchFolder();
-for (const name of ['images/train', 'images/val', 'images/test', 'sets/other/images/train', 'sets/other/images/val']) {
+for (const name of [
+  'images/train',
+  'images/val',
+  'images/test',
+  'sets/other/images/train',
+  'sets/other/images/val',
+]) {
   mkdirSync(path.join(folder, name), { recursive: true });
 }
 write(folder, 'train.txt', './images/train/a.jpg\n');
@@ -30,7 +36,8 @@ describe('readDataYaml', () => {
   });
 
   it('reads lists, .txt files, numbered names, channels, and validation for val', async () => {
-    const text = 'path: .\ntrain: [images/train, train.txt]\nvalidation: images/val\nchannels: 1\nnames:\n  1: dog\n  0: 3\n';
+    const text =
+      'path: .\ntrain: [images/train, train.txt]\nvalidation: images/val\nchannels: 1\nnames:\n  1: dog\n  0: 3\n';
     const { splits, names, channels } = await readDataYaml(yaml('lists.yaml', text));
     assert.deepEqual(splits, { train: [at('images/train'), at('train.txt')], val: [at('images/val')] });
     assert.deepEqual(names, ['3', 'dog']);
@@ -64,7 +71,8 @@ describe('readDataYaml', () => {
 });
 
 describe('a bad data.yaml', () => {
-  const hintNew = 'Mezzo downloads no data sets: give the path of a data.yaml on this machine, or generate a set with `mezzo data shapes --out DIR`';
+  const hintNew =
+    'Mezzo downloads no data sets: give the path of a data.yaml on this machine, or generate a set with `mezzo data shapes --out DIR`';
   const hintPath = "correct the path, or set 'datasets_dir' to the folder that holds your data sets";
   const hintNeeds = "it needs 'train:', 'val:' and 'names:', for example `train: images/train`";
   const hintNames = 'write `names: [cat, dog]`, or one `0: cat` a line';
@@ -80,22 +88,72 @@ describe('a bad data.yaml', () => {
   });
 
   const cases: [name: string, text: string, message: string, hint: string][] = [
-    ['syntax', 'train: [a\nval: b\n', ':2: Flow sequence in block collection must be sufficiently indented and end with a ]', 'correct the YAML syntax there'],
+    [
+      'syntax',
+      'train: [a\nval: b\n',
+      ':2: Flow sequence in block collection must be sufficiently indented and end with a ]',
+      'correct the YAML syntax there',
+    ],
     ['text', 'hello\n', ":1: a data.yaml holds lines of the form 'key: value'", hintNeeds],
     ['no-names', splits, ": neither 'names' nor 'nc' is given", hintNeeds],
-    ['names-text', `${splits}names: cat\n`, ':3: names is "cat", neither a list nor numbered names', hintNames],
-    ['names-gap', `${splits}names: {0: a, 2: b}\n`, ":3: class id '2' among 2 names: ids are 0, 1, 2, …", hintNames],
+    [
+      'names-text',
+      `${splits}names: cat\n`,
+      ':3: names is "cat", neither a list nor numbered names',
+      hintNames,
+    ],
+    [
+      'names-gap',
+      `${splits}names: {0: a, 2: b}\n`,
+      ":3: class id '2' among 2 names: ids are 0, 1, 2, …",
+      hintNames,
+    ],
     ['names-none', `${splits}names: []\n`, ':3: there is no class name', hintNeeds],
     ['nc', `${splits}nc: 3\n${NAMES}`, ':3: nc is 3, but there are 2 names', "correct it, or leave 'nc' out"],
-    ['nc-text', `${splits}nc: many\n`, ':3: nc is "many", not a number of classes', 'write a whole number above 0'],
-    ['channels', `${splits}${NAMES}channels: 10\n`, ':4: channels is 10; images of 3 (colour) or 1 (grey) channels can be read', 'write `channels: 3` or `channels: 1`'],
+    [
+      'nc-text',
+      `${splits}nc: many\n`,
+      ':3: nc is "many", not a number of classes',
+      'write a whole number above 0',
+    ],
+    [
+      'channels',
+      `${splits}${NAMES}channels: 10\n`,
+      ':4: channels is 10; images of 3 (colour) or 1 (grey) channels can be read',
+      'write `channels: 3` or `channels: 1`',
+    ],
     ['no-val', `train: images/train\n${NAMES}`, ": there is no 'val:'", hintNeeds],
-    ['split-number', `train: 5\nval: images/val\n${NAMES}`, ":1: 'train' is 5, not a path", 'write a folder, a .txt list of images, or a list of these'],
+    [
+      'split-number',
+      `train: 5\nval: images/val\n${NAMES}`,
+      ":1: 'train' is 5, not a path",
+      'write a folder, a .txt list of images, or a list of these',
+    ],
     ['split-empty', `train: []\nval: images/val\n${NAMES}`, ":1: 'train' is an empty list", hintNeeds],
-    ['split-missing', `${NAMES}train: images/trian\nval: images/val\n`, `:2: 'train' names 'images/trian', which does not exist; searched: ${at('images/trian')}`, hintPath],
-    ['path-number', `path: 5\n${splits}${NAMES}`, ':1: path is 5, not a folder', 'write the folder of the data set'],
-    ['path-missing', `# a set\npath: coco\n${splits}${NAMES}`, `:2: there is no folder 'coco'; searched: ${at('coco')}`, hintPath],
-    ['download', `path: coco\ndownload: exit(1)\n${splits}${NAMES}`, `:1: there is no folder 'coco'; searched: ${at('coco')}`, `the 'download:' of this file is never executed: fetch the data set yourself, or ${hintPath}`],
+    [
+      'split-missing',
+      `${NAMES}train: images/trian\nval: images/val\n`,
+      `:2: 'train' names 'images/trian', which does not exist; searched: ${at('images/trian')}`,
+      hintPath,
+    ],
+    [
+      'path-number',
+      `path: 5\n${splits}${NAMES}`,
+      ':1: path is 5, not a folder',
+      'write the folder of the data set',
+    ],
+    [
+      'path-missing',
+      `# a set\npath: coco\n${splits}${NAMES}`,
+      `:2: there is no folder 'coco'; searched: ${at('coco')}`,
+      hintPath,
+    ],
+    [
+      'download',
+      `path: coco\ndownload: exit(1)\n${splits}${NAMES}`,
+      `:1: there is no folder 'coco'; searched: ${at('coco')}`,
+      `the 'download:' of this file is never executed: fetch the data set yourself, or ${hintPath}`,
+    ],
   ];
   for (const [name, text, message, hint] of cases) {
     it(name, async () => {
@@ -112,7 +170,10 @@ describe('a bad data.yaml', () => {
   }
 
   it('that is a folder', async () => {
-    const expected = { message: `cannot read ${at('images')}: it is a folder`, hint: 'give the data.yaml inside it' };
+    const expected = {
+      message: `cannot read ${at('images')}: it is a folder`,
+      hint: 'give the data.yaml inside it',
+    };
     await assert.rejects(readDataYaml(at('images')), expected);
   });
 });

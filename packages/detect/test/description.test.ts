@@ -111,6 +111,16 @@ test('what does not describe a network is refused', () => {
     ...changes,
   });
   const messages: [changes: object, message: string][] = [
+    [{}, 'model table: the last layer, and only that, must be a head; heads: none'],
+    [
+      {
+        head: [
+          [[0], 1, 'Detect', ['nc']],
+          [0, 1, 'Conv', [8]],
+        ],
+      },
+      'model table: the last layer, and only that, must be a head; heads: 1',
+    ],
     [{ nc: 0 }, "model table: 'nc' must be a positive integer, got 0"],
     [{ colour: 1 }, "model table: unknown key 'colour'"],
     [{ head: undefined }, "model table: 'head' must be a list of layers"],

@@ -151,6 +151,21 @@ test("a new model starts from the recipe's biases", () => {
   }
 });
 
+test('images that the network cannot take are refused', () => {
+  scope(() => {
+    const model = buildModel('yolov8n', { nc: 2 });
+    const expected = 'expected [batch, 3, height, width] with sides that are multiples of 32';
+    for (const shape of [
+      [1, 3, 64, 80],
+      [1, 1, 64, 64],
+      [3, 64, 64],
+    ]) {
+      const message = `images of shape [${shape.join(', ')}]: ${expected}`;
+      assert.throws(() => model.maps(inputTensor('input', shape)), { code: 'BAD_INPUT', message });
+    }
+  });
+});
+
 test('a clone computes the same and shares nothing', () => {
   scope(() => {
     const model = formulaModel('yolov8n', golden).eval();

@@ -6,11 +6,11 @@ import {
   epochFactor,
   nominalAccumulate,
   planIteration,
-  roundHalfEven,
   type ScheduleOptions,
   scaledWeightDecay,
   warmupIterations,
 } from '../src/engine/schedule.ts';
+import { roundHalfEven } from '../src/rounding.ts';
 
 interface Trace {
   rule: '8.3' | '8.4.190';

@@ -51,13 +51,20 @@ napi_value isContiguous(const Call& call) {
   return toJs(call.env, tensor(call).is_contiguous(*format));
 }
 
-// Whether each pair of tensors has the same strides: what LibTorch's fused CPU optimizers assume and do not check.
+// The stride of a dimension of size 1 is never used, and kernels differ in what they write there.
+bool sameLayout(const at::Tensor& a, const at::Tensor& b) {
+  if (!a.defined() || !b.defined() || a.sizes() != b.sizes()) return false;
+  for (int64_t d = 0; d < a.dim(); d++) {
+    if (a.size(d) != 1 && a.stride(d) != b.stride(d)) return false;
+  }
+  return true;
+}
+
+// Whether each pair of tensors lies alike in memory: what LibTorch's fused CPU optimizers assume and do not check.
 napi_value sameStrides(const Call& call) {
   const auto left = tensorsOf(call, 0), right = tensorsOf(call, 1);
   const bool same = left.size() == right.size() &&
-                    std::equal(left.begin(), left.end(), right.begin(), [](const at::Tensor& a, const at::Tensor& b) {
-                      return a.defined() && b.defined() && a.strides() == b.strides();
-                    });
+                    std::equal(left.begin(), left.end(), right.begin(), sameLayout);
   return toJs(call.env, same);
 }
 

@@ -16,7 +16,13 @@ export const loadIntegers = ({ shape, data }: SavedTensor): Tensor =>
   tensor(BigInt64Array.from(data, BigInt), { shape });
 
 /** |actual - expected| <= atol + rtol · |expected| in every element, and the same shape. */
-export function assertClose(actual: Tensor, expected: SavedTensor, what: string, rtol = 1e-5, atol = 1e-6): void {
+export function assertClose(
+  actual: Tensor,
+  expected: SavedTensor,
+  what: string,
+  rtol = 1e-5,
+  atol = 1e-6,
+): void {
   assert.deepEqual(actual.shape, expected.shape, `${what}: shape`);
   numbersOf(actual).forEach((value, i) => {
     const wanted = expected.data[i]!;

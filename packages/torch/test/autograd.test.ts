@@ -34,8 +34,17 @@ describe('backward', () => {
     x.sigmoid().sum().backward();
     const slope = (v: number) => Math.exp(-v) / (1 + Math.exp(-v)) ** 2;
     assertClose(x.grad!, { shape: [2], data: [slope(0.5), slope(-1)] }, 'sigmoid');
-    const w = tensor([[1, 2], [3, 4]], { requiresGrad: true });
-    w.matmul(tensor([[5], [6]])).at(1).sum().backward();
+    const w = tensor(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      { requiresGrad: true },
+    );
+    w.matmul(tensor([[5], [6]]))
+      .at(1)
+      .sum()
+      .backward();
     assert.deepEqual(numbersOf(w.grad!), [0, 0, 5, 6]);
     const b = leaf(1);
     ones([4, 3]).mul(b).sum().backward();
@@ -57,8 +66,9 @@ describe('backward', () => {
     y.backward({ retainGraph: true });
     y.backward();
     assert.deepEqual(numbersOf(x.grad!), [8]);
-    assert.throws(() => y.backward(), (error: Error) =>
-      error.message.startsWith('Trying to backward through the graph a second time'),
+    assert.throws(
+      () => y.backward(),
+      (error: Error) => error.message.startsWith('Trying to backward through the graph a second time'),
     );
   });
 
@@ -74,8 +84,12 @@ describe('backward', () => {
     const y = x.exp();
     const z = y.mul(y).sum();
     y.add_(1);
-    assert.throws(() => z.backward(), (error: Error) =>
-      error.message.startsWith('one of the variables needed for gradient computation has been modified by an inplace'),
+    assert.throws(
+      () => z.backward(),
+      (error: Error) =>
+        error.message.startsWith(
+          'one of the variables needed for gradient computation has been modified by an inplace',
+        ),
     );
     assert.throws(() => x.add_(1), {
       message: 'a leaf Variable that requires grad is being used in an in-place operation.',
@@ -108,11 +122,13 @@ describe('grad', () => {
 
   test('inputs without influence are an error, or null when allowed', () => {
     const [x, y] = [leaf(1), leaf(1)];
-    assert.throws(() => grad(x.mul(2), [x, y]), (error: Error) =>
-      error.message.endsWith(
-        'of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if ' +
-          'this is the desired behavior.',
-      ),
+    assert.throws(
+      () => grad(x.mul(2), [x, y]),
+      (error: Error) =>
+        error.message.endsWith(
+          'of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if ' +
+            'this is the desired behavior.',
+        ),
     );
     const [dx, dy] = grad(x.mul(2), [x, y], { allowUnused: true });
     assert.deepEqual(numbersOf(dx!), [2]);
@@ -152,8 +168,9 @@ describe('modes', () => {
     const y = inferenceMode(() => x.mul(2));
     assert.equal(native().isInference(y.handle), true);
     assert.equal(y.requiresGrad, false);
-    assert.throws(() => x.mul(y), (error: Error) =>
-      error.message.startsWith('Inference tensors cannot be saved for backward.'),
+    assert.throws(
+      () => x.mul(y),
+      (error: Error) => error.message.startsWith('Inference tensors cannot be saved for backward.'),
     );
     assert.equal(x.mul(2).requiresGrad, true);
   });
@@ -171,7 +188,13 @@ describe('modes', () => {
   }
 
   test('a weight cast in noGrad inside autocast is not reused with gradients on', () => {
-    const weight = tensor([[1, 2], [3, 4]], { requiresGrad: true });
+    const weight = tensor(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      { requiresGrad: true },
+    );
     const input = ones([1, 2]);
     const loss = autocast({ device: 'cpu', dtype: 'bfloat16' }, () => {
       noGrad(() => input.matmul(weight));

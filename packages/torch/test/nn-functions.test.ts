@@ -17,7 +17,9 @@ const golden = fixture<{
   loss: Record<'logits' | 'probabilities' | 'other' | 'classes' | 'weight', SavedTensor> & {
     results: Record<string, SavedTensor>;
   };
-  functional: Record<'image' | 'grid' | 'q' | 'k' | 'v', SavedTensor> & { results: Record<string, SavedTensor> };
+  functional: Record<'image' | 'grid' | 'q' | 'k' | 'v', SavedTensor> & {
+    results: Record<string, SavedTensor>;
+  };
   clip: Record<string, Clip>;
 }>('nn.json');
 
@@ -168,9 +170,18 @@ describe('gradient clipping', () => {
     test(`norm: ${name}`, () => {
       const { grads, norm, clipped } = golden.clip[name]!;
       const parameters = parametersWith(grads);
-      assertClose(nn.utils.clipGradNorm_(parameters, maxNorm, { normType }), { shape: [], data: [norm] }, name);
+      assertClose(
+        nn.utils.clipGradNorm_(parameters, maxNorm, { normType }),
+        { shape: [], data: [norm] },
+        name,
+      );
       parameters.forEach((parameter, i) => {
-        assertClose(parameter.grad!, { shape: [clipped[i]!.length], data: clipped[i]! }, `gradient ${i}`, 1e-6);
+        assertClose(
+          parameter.grad!,
+          { shape: [clipped[i]!.length], data: clipped[i]! },
+          `gradient ${i}`,
+          1e-6,
+        );
       });
     });
   }

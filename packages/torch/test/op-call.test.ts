@@ -3,9 +3,9 @@ import { describe, test } from 'node:test';
 import {
   Generator,
   manualSeed,
+  ones,
   op,
   ops,
-  ones,
   rand,
   scope,
   type Tensor,
@@ -61,7 +61,10 @@ describe('arguments', () => {
 
   test('missing, unknown, doubled and too many arguments', () => {
     const conv = op('aten::conv2d', '');
-    assert.throws(() => conv(x), refused('BAD_ARGUMENT', "aten::conv2d: argument 'weight' (Tensor) is missing"));
+    assert.throws(
+      () => conv(x),
+      refused('BAD_ARGUMENT', "aten::conv2d: argument 'weight' (Tensor) is missing"),
+    );
     assert.throws(
       () => conv(x, w, { strides: 2 }),
       refused('BAD_ARGUMENT', "aten::conv2d: unknown argument 'strides'"),
@@ -159,7 +162,13 @@ describe('conversion', () => {
     assert.equal(integers.mul(3).dtype, 'int64');
     assert.equal(integers.mul(0.5).dtype, 'float32');
     assert.equal(integers.mul(-0).dtype, 'float32');
-    assert.equal(integers.mul(2n ** 40n).at(0).item(), 2 ** 40);
+    assert.equal(
+      integers
+        .mul(2n ** 40n)
+        .at(0)
+        .item(),
+      2 ** 40,
+    );
   });
 
   test('integers beyond 2^53 travel as bigints', () => {
@@ -169,7 +178,10 @@ describe('conversion', () => {
   });
 
   test('lists of tensors, with nothing in place of some, and empty ones', () => {
-    const t = tensor([[1, 2], [3, 4]]);
+    const t = tensor([
+      [1, 2],
+      [3, 4],
+    ]);
     const column = tensor([1], { dtype: 'int64' });
     assert.deepEqual(numbersOf(ops.index(t, [null, column])), [2, 4]);
     assert.deepEqual(
@@ -212,7 +224,17 @@ describe('conversion', () => {
 
   test('a result that LibTorch leaves undefined is null', () => {
     const [gradInput, gradWeight] = ops.convolution_backward(
-      x, x, w, [0], [1, 1], [0, 0], [1, 1], false, [0, 0], 1, [false, true, false],
+      x,
+      x,
+      w,
+      [0],
+      [1, 1],
+      [0, 0],
+      [1, 1],
+      false,
+      [0, 0],
+      1,
+      [false, true, false],
     ) as [Tensor | null, Tensor | null, Tensor | null];
     assert.equal(gradInput, null);
     assert.deepEqual(numbersOf(gradWeight!), [9]);
@@ -221,13 +243,26 @@ describe('conversion', () => {
 
 describe('overloads', () => {
   test('tensor, number, and arity choose', () => {
-    const t = tensor([[1, 5], [7, 3]]);
+    const t = tensor([
+      [1, 5],
+      [7, 3],
+    ]);
     assert.deepEqual(numbersOf(t.max()), [7]);
     assert.deepEqual(t.max(1).map(numbersOf), [
       [5, 7],
       [1, 0],
     ]);
-    assert.deepEqual(numbersOf(t.max(tensor([[2, 2], [9, 1]]))), [2, 5, 9, 3]);
+    assert.deepEqual(
+      numbersOf(
+        t.max(
+          tensor([
+            [2, 2],
+            [9, 1],
+          ]),
+        ),
+      ),
+      [2, 5, 9, 3],
+    );
     assert.deepEqual(numbersOf(ops.pow(2, tensor([3]))), [8]);
     assert.deepEqual(numbersOf(ops.clamp(t, null, 4)), [1, 4, 4, 3]);
     assert.deepEqual(numbersOf(ops.clamp(t, tensor([2, 4]))), [2, 5, 7, 4]);

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { native } from '@mezzo/libtorch';
-import { keep, memory, nn, noGrad, ones, scope, type Tensor, TorchError, tensor, zeros } from '../src/index.ts';
+import {
+  keep,
+  memory,
+  nn,
+  noGrad,
+  ones,
+  scope,
+  type Tensor,
+  TorchError,
+  tensor,
+  zeros,
+} from '../src/index.ts';
 import { collectGarbage } from './collect-garbage.ts';
 
 const isLive = (t: Tensor) => native().isLive(t.handle);
@@ -136,7 +147,10 @@ describe('scope', () => {
   test('parameters, buffers and gradients made inside stay', () => {
     const layer = scope(() => {
       const made = new nn.BatchNorm2d(2);
-      made.forward(ones([1, 2, 2, 2])).sum().backward();
+      made
+        .forward(ones([1, 2, 2, 2]))
+        .sum()
+        .backward();
       made.runningMean = zeros([2]);
       return made;
     });
@@ -207,7 +221,10 @@ describe('memory', () => {
       assert.equal(sum, 600 << 18);
     });
     assert.ok(left <= 1, `${left} tensors were not collected`);
-    assert.ok(memory.stats().peakBytes - start < 300 * 2 ** 20, 'more than half of the 600 MiB were live at once');
+    assert.ok(
+      memory.stats().peakBytes - start < 300 * 2 ** 20,
+      'more than half of the 600 MiB were live at once',
+    );
   });
 
   test('live bytes and their peak are counted', () => {

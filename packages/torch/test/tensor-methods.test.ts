@@ -4,7 +4,11 @@ import { arange, ones, type Tensor, tensor, zeros } from '../src/index.ts';
 import { assertClose, numbersOf } from './assert-close.ts';
 
 const v = (...values: number[]) => tensor(values);
-const m = () => tensor([[1, 2, 3], [4, 5, 6]]);
+const m = () =>
+  tensor([
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
 const long = (...values: number[]) => tensor(values, { dtype: 'int64' });
 
 /** Method calls beside the numbers that they give (shape first where it is not one-dimensional). */

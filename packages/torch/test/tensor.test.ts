@@ -67,11 +67,19 @@ describe('creation', () => {
     assert.deepEqual(tensor(5).shape, []);
     assert.deepEqual(tensor([[[1], [2]]]).shape, [1, 2, 1]);
     assert.deepEqual(tensor([[], []]).shape, [2, 0]);
-    assert.deepEqual(tensor(Float32Array.of(1, 2, 3, 4), { shape: [2, 2] }).at(1).toTypedArray(), Float32Array.of(3, 4));
+    assert.deepEqual(
+      tensor(Float32Array.of(1, 2, 3, 4), { shape: [2, 2] })
+        .at(1)
+        .toTypedArray(),
+      Float32Array.of(3, 4),
+    );
   });
 
   test('dtype converts without a loss on the way', () => {
-    assert.deepEqual(tensor([2 ** 40 + 1], { dtype: 'int64' }).toTypedArray(), BigInt64Array.of(2n ** 40n + 1n));
+    assert.deepEqual(
+      tensor([2 ** 40 + 1], { dtype: 'int64' }).toTypedArray(),
+      BigInt64Array.of(2n ** 40n + 1n),
+    );
     assert.deepEqual(tensor([0.1], { dtype: 'float64' }).toTypedArray(), Float64Array.of(0.1));
     assert.deepEqual(tensor([0.1], { dtype: 'float16' }).toTypedArray(), Float32Array.of(0.0999755859375));
     assert.deepEqual(tensor([0.1], { dtype: 'bfloat16' }).toTypedArray(), Float32Array.of(0.10009765625));
@@ -99,15 +107,17 @@ describe('creation', () => {
     assert.deepEqual(numbersOf(zeros([2])), [0, 0]);
     assert.deepEqual(numbersOf(ones([2], { dtype: 'int32' })), [1, 1]);
     assert.deepEqual(numbersOf(full([2], 0.5)), [0.5, 0.5]);
-    assert.deepEqual([full([1], 2).dtype, full([1], true).dtype, full([1], 2n).dtype], ['float32', 'bool', 'int64']);
+    assert.deepEqual(
+      [full([1], 2).dtype, full([1], true).dtype, full([1], 2n).dtype],
+      ['float32', 'bool', 'int64'],
+    );
     assert.deepEqual(empty([2, 3]).shape, [2, 3]);
     assert.deepEqual(numbersOf(arange(3)), [0, 1, 2]);
     assert.deepEqual(numbersOf(arange(1, 2, 0.25)), [1, 1.25, 1.5, 1.75]);
-    assert.deepEqual([arange(3).dtype, arange(0, 1, 0.5).dtype, arange(3, { dtype: 'float32' }).dtype], [
-      'int64',
-      'float32',
-      'float32',
-    ]);
+    assert.deepEqual(
+      [arange(3).dtype, arange(0, 1, 0.5).dtype, arange(3, { dtype: 'float32' }).dtype],
+      ['int64', 'float32', 'float32'],
+    );
     assert.deepEqual(numbersOf(linspace(0, 1, 3)), [0, 0.5, 1]);
     assert.deepEqual(numbersOf(eye(2)), [1, 0, 0, 1]);
     assert.deepEqual(numbersOf(fullLike(ones([2]), 7)), [7, 7]);
@@ -150,10 +160,16 @@ describe('conversion', () => {
   });
 
   test('values come back as plain numbers, nested', async () => {
-    assert.deepEqual(await tensor([[1, 2], [3, 4]]).toArray(), [
-      [1, 2],
-      [3, 4],
-    ]);
+    assert.deepEqual(
+      await tensor([
+        [1, 2],
+        [3, 4],
+      ]).toArray(),
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    );
     assert.deepEqual(await zeros([2, 0]).toArray(), [[], []]);
     assert.equal(await tensor(true).toArray(), true);
     assert.deepEqual(await long([5]).toArray(), [5]);
@@ -171,7 +187,10 @@ describe('conversion', () => {
   });
 
   test('typed arrays are copies in row-major order', () => {
-    const t = tensor([[1, 2], [3, 4]]);
+    const t = tensor([
+      [1, 2],
+      [3, 4],
+    ]);
     const copy = t.t().toTypedArray() as Float32Array;
     assert.deepEqual(copy, Float32Array.of(1, 3, 2, 4));
     copy[0] = 9;
@@ -206,9 +225,20 @@ describe('inspection', () => {
   });
 
   const PRINTED: Record<string, () => Tensor> = {
-    integers: () => tensor([[1, 2], [30, -4]], { dtype: 'int64' }),
+    integers: () =>
+      tensor(
+        [
+          [1, 2],
+          [30, -4],
+        ],
+        { dtype: 'int64' },
+      ),
     wholeFloats: () => tensor([1, 2, -3]),
-    floats: () => tensor([[0.5, 1.25], [-3, 100.125]]),
+    floats: () =>
+      tensor([
+        [0.5, 1.25],
+        [-3, 100.125],
+      ]),
     scientific: () => tensor([1e-6, 1, 12345]),
     large: () => tensor([1e9, 2]),
     nonFinite: () => tensor([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 1.5]),
@@ -232,7 +262,9 @@ describe('inspection', () => {
   const ours = (text: string, t: Tensor) => {
     const renamed = text
       .replace('torch.', '')
-      .replace('requires_grad=True', 'requiresGrad=true')
+      .replaceAll('True', 'true')
+      .replaceAll('False', 'false')
+      .replace('requires_grad=true', 'requiresGrad=true')
       .replace(/grad_fn=<MulBackward\d>/, `gradFn=<${t.gradFn}>`)
       .replace(/size=\(0, 3\)/, 'shape=[0, 3]');
     return t.numel() > 1000 ? renamed.replace(/\)$/, `, shape=[${t.shape.join(', ')}])`) : renamed;
@@ -262,7 +294,10 @@ describe('inspection', () => {
 
 describe('indexing', () => {
   const x = arange(24).reshape(2, 3, 4);
-  const mask = tensor([[true, false, true], [false, true, false]]);
+  const mask = tensor([
+    [true, false, true],
+    [false, true, false],
+  ]);
   const [rows, columns] = [long([1, 0, 1]), long([2, 0, 1])];
   const all = slice();
 
@@ -330,10 +365,14 @@ describe('indexing', () => {
     assert.equal(x.at(rows).sharesStorage(x), false);
   });
 
-  test('values are converted to the dtype of what is written', () => {
+  test('values are converted to the dtype of what is written by slices, and must have it by index', () => {
     const target = zeros([3]);
-    target.put([mask.at(0)], long([5, 6]));
-    assert.deepEqual(numbersOf(target), [5, 0, 6]);
+    target.put([slice(0, 2)], long([5, 6]));
+    assert.deepEqual(numbersOf(target), [5, 6, 0]);
+    assert.throws(() => target.put([mask.at(0)], long([5, 6])), {
+      message:
+        'Index put requires the source and destination dtypes match, got Float for the destination and Long for the source.',
+    });
   });
 
   test('gradients flow through reads and writes', () => {

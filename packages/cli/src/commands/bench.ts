@@ -12,9 +12,17 @@ const SUITES: Readonly<Record<string, { readonly about: string; readonly load: (
     about: 'one boxed aten::add against torch.add in Python',
     load: async () => (await import('../bench/overhead.ts')).overhead,
   },
+  loader: {
+    about: 'the training loader, images per second, against the reference; needs data=',
+    load: async () => (await import('../bench/loader.ts')).loader,
+  },
   step: {
     about: 'a training step of YOLOv8n: bf16 against fp32, and both against Python',
     load: async () => (await import('../bench/step.ts')).step,
+  },
+  memory: {
+    about: 'peak tensor bytes of a bf16 step against fp32, and growth over 200 steps',
+    load: async () => (await import('../bench/memory.ts')).memorySuite,
   },
 };
 

@@ -38,13 +38,7 @@ export const predict: Command = {
       for (const name of ['preprocess', 'inference', 'postprocess'] as const)
         totals[name] += result.speed[name];
       if (json) terminal.print(JSON.stringify(result));
-      else if (settings.verbose) {
-        const { path, width, height, speed } = result;
-        const milliseconds = 1000 * (speed.preprocess + speed.inference + speed.postprocess);
-        terminal.print(
-          `image ${pictures} ${path}: ${width}x${height} ${result.summary()}, ${milliseconds.toFixed(1)}ms`,
-        );
-      }
+      else if (settings.verbose) terminal.print(`image ${pictures} ${result.summary()}`);
     }
     if (json) return 0;
     const means = Object.entries(totals).map(

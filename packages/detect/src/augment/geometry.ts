@@ -2,18 +2,12 @@
  * The geometry of images and boxes: letterbox, mosaic placement, affine maps. Lengths are pixels; a box is
  * x1 y1 x2 y2 in continuous coordinates; matrices are row-major 3x3.
  */
+import { roundHalfEven } from '../rounding.ts';
 
 export type Matrix = readonly [number, number, number, number, number, number, number, number, number];
 export type Rectangle = readonly [x1: number, y1: number, x2: number, y2: number];
 
 export const IDENTITY: Matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1];
-
-/** Rounds to the nearest integer, .5 to the even one, as Python's `round` and IEEE 754 do. */
-export function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  if (x - floor !== 0.5) return Math.round(x);
-  return floor % 2 === 0 ? floor : floor + 1;
-}
 
 export interface Size {
   width: number;
@@ -89,7 +83,12 @@ export interface MosaicTile {
  * Places image `index` (0 top left, 1 top right, 2 bottom left, 3 bottom right) of a four-image mosaic of
  * size s: the images meet at `centre`, and what does not fit on the canvas is cut off.
  */
-export function mosaicTile(index: number, centre: readonly [number, number], s: number, image: Size): MosaicTile {
+export function mosaicTile(
+  index: number,
+  centre: readonly [number, number],
+  s: number,
+  image: Size,
+): MosaicTile {
   const left = index % 2 === 0;
   const upper = index < 2;
   const [cx, cy] = centre;

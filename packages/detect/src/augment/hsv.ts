@@ -20,7 +20,8 @@ function modulo(x: number, m: number): number {
 
 /** 256 entries each, truncated to integers; saturation keeps 0 at 0, so grey stays grey. */
 export function hsvTables([hue, saturation, value]: HsvFactors, rule: HueRule = 'additive'): HsvTables {
-  const table = (entry: (level: number) => number) => Uint8Array.from({ length: 256 }, (_, level) => entry(level));
+  const table = (entry: (level: number) => number) =>
+    Uint8Array.from({ length: 256 }, (_, level) => entry(level));
   const scaled = (factor: number) => table((level) => Math.min(255, Math.max(0, level * (1 + factor))));
   return {
     hue: table((level) => modulo(rule === 'additive' ? level + HUES * hue : level * (1 + hue), HUES)),

@@ -63,7 +63,8 @@ export function trainingPicture(
   const rows: number[] = [];
   const [first, second] = layers;
   const tiles = layerTiles(draw.layer, first, imgsz, flips, rows);
-  const blended = draw.mixup !== null && second ? layerTiles(draw.mixup.layer, second, imgsz, flips, rows) : null;
+  const blended =
+    draw.mixup !== null && second ? layerTiles(draw.mixup.layer, second, imgsz, flips, rows) : null;
   const job = warpJob({
     ...output,
     channels,
@@ -88,7 +89,8 @@ function layerTiles(
   const matrix = affineMatrix(draw.affine, canvas, output);
   const toCanvas = multiply(invert(matrix), flips);
   const placements = draw.mosaic ? mosaic(draw.mosaic.centre, images, imgsz) : single(images[0]!, imgsz);
-  for (const placement of placements) collectLabels(placement, matrix, draw.affine.scale, canvas, output, rows);
+  for (const placement of placements)
+    collectLabels(placement, matrix, draw.affine.scale, canvas, output, rows);
   return placements.map((placement) => tile(placement, toCanvas));
 }
 
@@ -126,7 +128,12 @@ function tile({ source, scaled, pad, canvas }: Placement, toCanvas: Matrix): War
 }
 
 /** Where the boxes of a placed image lie on the canvas; boxes cut down to nothing are left out. */
-export function canvasBoxes(labels: Float32Array, scaled: Size, pad: readonly [number, number], clip: Size | null) {
+export function canvasBoxes(
+  labels: Float32Array,
+  scaled: Size,
+  pad: readonly [number, number],
+  clip: Size | null,
+) {
   const boxes: { cls: number; box: Rectangle }[] = [];
   for (let i = 0; i < labels.length; i += LABEL_COLUMNS) {
     const cx = labels[i + 1]! * scaled.width + pad[0];

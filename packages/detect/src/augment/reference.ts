@@ -2,8 +2,9 @@
  * Augmentation one step after another, as its definitions read: resize, mosaic, warp, colour, flip. Slow and
  * plain; the training path does the same in one gather and is tested against this one.
  */
-import type { HsvTables } from './hsv.ts';
+
 import { invert, type Matrix, type Rectangle, type Size } from './geometry.ts';
+import type { HsvTables } from './hsv.ts';
 
 /** Interleaved 8-bit pixels without row padding. */
 export interface Raster extends Size {
@@ -49,7 +50,9 @@ export function warpImage(image: Raster, m: Matrix, { width, height }: Size, bor
   const inverse = invert(m);
   const { channels, data } = image;
   const at = (x: number, y: number, c: number) =>
-    x < 0 || y < 0 || x >= image.width || y >= image.height ? border : data[(y * image.width + x) * channels + c]!;
+    x < 0 || y < 0 || x >= image.width || y >= image.height
+      ? border
+      : data[(y * image.width + x) * channels + c]!;
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const w = inverse[6] * x + inverse[7] * y + inverse[8];

@@ -37,3 +37,9 @@ export class Gate {
     }
   }
 }
+
+/** The results of all tasks; after an error only when every one has ended, so that none still writes anywhere. */
+export async function settleAll<T>(tasks: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(tasks);
+  return Promise.all(tasks);
+}

@@ -43,7 +43,8 @@ export async function readDataYaml(data: string, options: DataYamlOptions = {}):
   const channels = channelCount(yaml);
   const root = dataRoot(yaml, datasetsDir);
   const splits: DataSet['splits'] = {};
-  for (const name of options.splits ?? (['train', 'val'] as const)) splits[name] = splitSources(yaml, name, root);
+  for (const name of options.splits ?? (['train', 'val'] as const))
+    splits[name] = splitSources(yaml, name, root);
   return { file, splits, names, channels };
 }
 
@@ -131,7 +132,11 @@ function classNames(yaml: DataYaml): string[] {
   const nc = yaml.get('nc');
   const names = yaml.get('names');
   if (nc !== undefined && !(Number.isInteger(nc) && (nc as number) > 0)) {
-    throw yaml.error('nc', `nc is ${JSON.stringify(nc)}, not a number of classes`, 'write a whole number above 0');
+    throw yaml.error(
+      'nc',
+      `nc is ${JSON.stringify(nc)}, not a number of classes`,
+      'write a whole number above 0',
+    );
   }
   if (names === undefined) {
     if (nc === undefined) throw yaml.error('names', "neither 'names' nor 'nc' is given", EXAMPLE);
@@ -140,7 +145,11 @@ function classNames(yaml: DataYaml): string[] {
   const list = Array.isArray(names) ? names.map(String) : numberedNames(yaml, names);
   if (list.length === 0) throw yaml.error('names', 'there is no class name', EXAMPLE);
   if (nc !== undefined && nc !== list.length) {
-    throw yaml.error('nc', `nc is ${nc}, but there are ${list.length} names`, "correct it, or leave 'nc' out");
+    throw yaml.error(
+      'nc',
+      `nc is ${nc}, but there are ${list.length} names`,
+      "correct it, or leave 'nc' out",
+    );
   }
   return list;
 }
@@ -175,18 +184,27 @@ function dataRoot(yaml: DataYaml, datasetsDir: string | null): string {
   const given = yaml.get('path');
   if (given === undefined) return yaml.folder;
   if (typeof given !== 'string') {
-    throw yaml.error('path', `path is ${JSON.stringify(given)}, not a folder`, 'write the folder of the data set');
+    throw yaml.error(
+      'path',
+      `path is ${JSON.stringify(given)}, not a folder`,
+      'write the folder of the data set',
+    );
   }
   const places = [path.resolve(yaml.folder, given)];
   if (datasetsDir !== null && !path.isAbsolute(given)) places.push(path.resolve(datasetsDir, given));
   const found = places.find((place) => existsSync(place));
   if (found !== undefined) return found;
-  throw yaml.error('path', `there is no folder '${given}'; searched: ${places.join(', ')}`, missingHint(yaml));
+  throw yaml.error(
+    'path',
+    `there is no folder '${given}'; searched: ${places.join(', ')}`,
+    missingHint(yaml),
+  );
 }
 
 function splitSources(yaml: DataYaml, name: SplitName, root: string): string[] {
   const other = OTHER_NAMES[name];
-  const key = yaml.get(name) === undefined && other !== undefined && yaml.get(other) !== undefined ? other : name;
+  const key =
+    yaml.get(name) === undefined && other !== undefined && yaml.get(other) !== undefined ? other : name;
   const given = yaml.get(key);
   if (given === undefined) throw yaml.error(key, `there is no '${name}:'`, EXAMPLE);
   const entries = Array.isArray(given) ? given : [given];

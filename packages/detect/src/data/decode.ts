@@ -33,11 +33,12 @@ export async function probeImage(path: string): Promise<{ width: number; height:
   return autoOrient;
 }
 
-/** Why a file could not be decoded, in a few words. */
+/**
+ * Why a file could not be decoded. The decoder keeps its messages in one buffer for all threads, so that of
+ * another file may be in it: none of them is repeated here.
+ */
 export function decodeFailure(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  const first = message.split('\n')[0]!.trim();
-  if (/is missing|ENOENT/.test(first)) return 'no such file';
-  if (/unsupported image format/i.test(first)) return 'not an image that can be decoded';
-  return first.replace(/^Vips\w*: /, '');
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || message.startsWith('Input file is missing')) return 'no such file';
+  return typeof code === 'string' ? message : 'not an image that can be decoded';
 }

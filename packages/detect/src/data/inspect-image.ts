@@ -59,11 +59,18 @@ export async function inspectImage(image: string, classes: number): Promise<Insp
 async function imageSize(image: string): Promise<{ width: number; height: number } | { reason: string }> {
   try {
     const header = await readImageHeader(image);
-    if (header?.complete) return header;
+    if (header === null) return await probeImage(image);
     // A file without its proper end may still be whole, with something appended: only decoding tells.
-    if (header) return await decodeImage(image);
-    return await probeImage(image);
+    if (!header.complete && !(await decodes(image))) return { reason: 'the file is truncated' };
+    return header;
   } catch (error) {
     return { reason: decodeFailure(error) };
   }
+}
+
+async function decodes(image: string): Promise<boolean> {
+  return decodeImage(image).then(
+    () => true,
+    () => false,
+  );
 }

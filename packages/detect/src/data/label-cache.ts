@@ -25,7 +25,10 @@ const SETTLED_NS = 1_000_000_000n;
 
 /** Where the findings about a split are kept: its images, and the number of classes that rows were checked for. */
 export function cacheFile(sources: readonly string[], classes: number): string {
-  const key = createHash('sha256').update(JSON.stringify([sources, classes])).digest('hex').slice(0, 24);
+  const key = createHash('sha256')
+    .update(JSON.stringify([sources, classes]))
+    .digest('hex')
+    .slice(0, 24);
   return path.join(mezzoHome(), 'labels', `${key}.json`);
 }
 

@@ -56,7 +56,8 @@ function rowProblem(words: string[], values: number[], classes: number): string 
   if (notNumber >= 0) return `'${words[notNumber]}' is not a number`;
   const id = values[0]!;
   if (!Number.isInteger(id)) return `class ${words[0]} is not a whole number`;
-  if (id < 0 || id >= classes) return `class ${id} is out of range: data.yaml has ${classes} (0 … ${classes - 1})`;
+  if (id < 0 || id >= classes)
+    return `class ${id} is out of range: data.yaml has ${classes} (0 … ${classes - 1})`;
   const outside = values.findIndex((value, i) => i > 0 && (value < LOW || value > HIGH));
   if (outside > 0) return `${words[outside]} is outside 0 … 1: coordinates are fractions of the image`;
   return null;

@@ -123,7 +123,13 @@ export async function scanSplit(data: DataSet, name: SplitName, options: ScanOpt
   return { name, images, names: singleCls ? ['item'] : data.names, report };
 }
 
-function refuse(name: SplitName, files: string[], report: ScanReport, labelled: number, strict: boolean): void {
+function refuse(
+  name: SplitName,
+  files: string[],
+  report: ScanReport,
+  labelled: number,
+  strict: boolean,
+): void {
   const { skipped, found, images } = report;
   if (images === 0) {
     throw new DataError(`${name}: none of the ${found} images can be used\n${listFaults(skipped)}`, {
@@ -131,9 +137,12 @@ function refuse(name: SplitName, files: string[], report: ScanReport, labelled: 
     });
   }
   if (strict && skipped.length > 0) {
-    throw new DataError(`${name}: ${skipped.length} of ${found} images have a fault\n${listFaults(skipped)}`, {
-      hint: 'correct or remove them; without strict=true such images are skipped',
-    });
+    throw new DataError(
+      `${name}: ${skipped.length} of ${found} images have a fault\n${listFaults(skipped)}`,
+      {
+        hint: 'correct or remove them; without strict=true such images are skipped',
+      },
+    );
   }
   if (labelled === 0) {
     const first = files[0]!;
@@ -152,7 +161,11 @@ export function listFaults(faults: readonly Fault[]): string {
   return lines.join('\n');
 }
 
-function chooseRows(rows: readonly number[], singleCls: boolean, classes: readonly number[] | null): Float32Array {
+function chooseRows(
+  rows: readonly number[],
+  singleCls: boolean,
+  classes: readonly number[] | null,
+): Float32Array {
   const chosen: number[] = [];
   for (let i = 0; i < rows.length; i += 5) {
     if (classes !== null && !classes.includes(rows[i]!)) continue;

@@ -5,7 +5,7 @@ import type { Augmentation } from '../augment/augmentation.ts';
 import { drawSample, type LayerDraw } from '../augment/draw.ts';
 import { type LabelledSource, type LayerImages, trainingPicture } from '../augment/plan.ts';
 import { epochOrder } from '../augment/random.ts';
-import { Gate } from './concurrent.ts';
+import { Gate, settleAll } from './concurrent.ts';
 import { DecodedImages } from './decoded-images.ts';
 import type { Allocate, ImageMemory } from './image-memory.ts';
 import type { Fault } from './inspect-image.ts';
@@ -83,7 +83,10 @@ export class TrainLoader<M extends ImageMemory> {
   }
 
   /** The batches of an epoch, from `from` on. */
-  epoch(epoch: number, { from = 0, mosaic = true, signal }: EpochOptions = {}): AsyncGenerator<TrainBatch<M>> {
+  epoch(
+    epoch: number,
+    { from = 0, mosaic = true, signal }: EpochOptions = {},
+  ): AsyncGenerator<TrainBatch<M>> {
     const { augment, workers } = this.options;
     return pipeline({
       from,
@@ -106,19 +109,19 @@ export class TrainLoader<M extends ImageMemory> {
         return this.sample(epoch, first + i, augment, out);
       }),
     );
-    // All of them, even after an error: they write into the memory.
-    const settled = await Promise.allSettled(samples);
-    const failed = settled.find((result) => result.status === 'rejected');
-    if (failed) {
+    let labels: Float32Array[];
+    try {
+      labels = await settleAll(samples);
+    } catch (error) {
       memory.release();
-      throw failed.reason;
+      throw error;
     }
     this.decoded.forgetBefore(epoch * images.length + first + count - this.pool);
     return {
       index,
       memory,
       shape: [count, imgsz, imgsz, channels],
-      targets: writeTargets(settled.map((result) => (result as PromiseFulfilledResult<Float32Array>).value)),
+      targets: writeTargets(labels),
       paths: Array.from({ length: count }, (_, i) => images[this.order(epoch)[first + i]!]!.path),
     };
   }

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import type { NativeImage } from '@mezzo/libtorch';
 import { fitLongSide, letterbox, type Size } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
-import { Gate } from './concurrent.ts';
+import { Gate, settleAll } from './concurrent.ts';
 import { DecodedImages } from './decoded-images.ts';
 import type { Allocate, ImageMemory } from './image-memory.ts';
 import type { Fault } from './inspect-image.ts';
@@ -77,7 +77,12 @@ export class ValLoader<M extends ImageMemory> {
     this.shapes = Array.from({ length: Math.ceil(images.length / batch) }, (_, index) => {
       if (!rect) return { width: imgsz, height: imgsz };
       const members = this.order.slice(index * batch, (index + 1) * batch);
-      return rectShape(members.map((i) => images[i]!), imgsz, stride, pad);
+      return rectShape(
+        members.map((i) => images[i]!),
+        imgsz,
+        stride,
+        pad,
+      );
     });
   }
 
@@ -103,15 +108,15 @@ export class ValLoader<M extends ImageMemory> {
         return this.picture(images[member]!, member, { width, height }, out);
       }),
     );
-    const settled = await Promise.allSettled(pictures);
-    const failed = settled.find((result) => result.status === 'rejected');
-    if (failed) {
+    let placed: ValImage[];
+    try {
+      placed = await settleAll(pictures);
+    } catch (error) {
       memory.release();
-      throw failed.reason;
+      throw error;
     }
     // Without `cacheRam` nothing is needed again before the next pass.
     this.decoded.forgetBefore(Number.POSITIVE_INFINITY);
-    const placed = settled.map((result) => (result as PromiseFulfilledResult<ValImage>).value);
     return {
       index,
       memory,
@@ -121,7 +126,12 @@ export class ValLoader<M extends ImageMemory> {
     };
   }
 
-  private async picture(image: LabelledImage, index: number, shape: Size, out: Uint8Array): Promise<ValImage> {
+  private async picture(
+    image: LabelledImage,
+    index: number,
+    shape: Size,
+    out: Uint8Array,
+  ): Promise<ValImage> {
     const { imgsz, channels, pixels } = this.options;
     const source = await this.decoded.get(index, 0);
     const size = source ?? image;
@@ -151,7 +161,7 @@ export function rectShape(images: readonly Size[], imgsz: number, stride: number
   const widest = Math.min(...aspects);
   const tallest = Math.max(...aspects);
   const up = (side: number) => Math.ceil((side * imgsz) / stride + pad) * stride;
-  return { width: up(widest > 1 ? 1 / widest : 1), height: up(tallest < 1 ? tallest : 1) };
+  return { width: up(Math.min(1 / widest, 1)), height: up(Math.min(tallest, 1)) };
 }
 
 /** Labels of an image in the coordinates of its picture. */

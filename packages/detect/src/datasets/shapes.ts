@@ -50,34 +50,65 @@ export async function generateShapes(options: ShapesOptions): Promise<ShapesSet>
     throw new DataError(`${out} is not empty`, { hint: 'name a new folder, or empty this one' });
   }
   const draft = `${out}.${process.pid}.tmp`;
+  try {
+    await mkdir(draft, { recursive: true });
+  } catch (error) {
+    throw cannotWrite(out, error);
+  }
   let boxes = 0;
   try {
-    for (const [split, [name, count]] of [['train', train] as const, ['val', val] as const].entries()) {
-      const images = path.join(draft, 'images', name);
-      const labels = path.join(draft, 'labels', name);
-      await mkdir(images, { recursive: true });
-      await mkdir(labels, { recursive: true });
-      for (let sample = 0; sample < count; sample++) {
-        signal?.throwIfAborted();
-        const picture = drawPicture(classes, imgsz, seed, split, sample);
-        const stem = String(sample).padStart(5, '0');
-        const raw = { width: imgsz, height: imgsz, channels: 3 } as const;
-        await sharp(picture.pixels, { raw }).jpeg({ quality: 92 }).toFile(path.join(images, `${stem}.jpg`));
-        const rows = picture.labels.map(([id, ...box]) => `${id} ${box.map((v) => v.toFixed(6)).join(' ')}\n`);
-        await writeFile(path.join(labels, `${stem}.txt`), rows.join(''));
-        boxes += rows.length;
-      }
-    }
+    boxes += await writeSplit(draft, 'train', 0, train, { classes, imgsz, seed, signal });
+    boxes += await writeSplit(draft, 'val', 1, val, { classes, imgsz, seed, signal });
     await writeFile(path.join(draft, 'data.yaml'), dataYaml(classes, seed));
     await rm(out, { recursive: true, force: true });
     await rename(draft, out);
   } catch (error) {
     await rm(draft, { recursive: true, force: true });
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (typeof code !== 'string') throw error;
-    throw new DataError(`cannot write ${out}: ${message}`, { hint: 'choose another folder', cause: error });
+    throw cannotWrite(out, error);
   }
   return { yaml: path.join(out, 'data.yaml'), train, val, classes, boxes };
+}
+
+/** Errors of the file system as bad input; all others as they are. */
+function cannotWrite(out: string, error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string') return error;
+  return new DataError(`cannot write ${out}: ${message}`, { hint: 'choose another folder', cause: error });
+}
+
+interface Drawing {
+  classes: readonly FigureName[];
+  imgsz: number;
+  seed: number;
+  signal?: AbortSignal;
+}
+
+/** Writes the pictures and labels of a split; returns the number of labelled objects. */
+async function writeSplit(
+  folder: string,
+  name: string,
+  split: number,
+  count: number,
+  { classes, imgsz, seed, signal }: Drawing,
+): Promise<number> {
+  const images = path.join(folder, 'images', name);
+  const labels = path.join(folder, 'labels', name);
+  await mkdir(images, { recursive: true });
+  await mkdir(labels, { recursive: true });
+  let boxes = 0;
+  for (let sample = 0; sample < count; sample++) {
+    signal?.throwIfAborted();
+    const picture = drawPicture(classes, imgsz, seed, split, sample);
+    const stem = String(sample).padStart(5, '0');
+    const raw = { width: imgsz, height: imgsz, channels: 3 } as const;
+    await sharp(picture.pixels, { raw })
+      .jpeg({ quality: 92 })
+      .toFile(path.join(images, `${stem}.jpg`));
+    const rows = picture.labels.map(([id, ...box]) => `${id} ${box.map((v) => v.toFixed(6)).join(' ')}\n`);
+    await writeFile(path.join(labels, `${stem}.txt`), rows.join(''));
+    boxes += rows.length;
+  }
+  return boxes;
 }
 
 function dataYaml(classes: readonly string[], seed: number): string {

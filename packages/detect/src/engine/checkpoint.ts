@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { loadSafetensors, MezzoError, type optim, readSafetensorsHeader, saveSafetensors, type Tensor } from '@mezzo/torch';
+import { loadSafetensors, MezzoError, type optim, readSafetensorsHeader, saveSafetensors, type Tensor, writeFileAtomically } from '@mezzo/torch';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import type { FilePositions } from './runFiles.ts';
 import type { ModelTable } from '../models/description.ts';
@@ -31,6 +31,8 @@ export interface TrainingState {
   random: Record<string, string>;
   /** Sizes to which the run's growing files are cut back. */
   files: FilePositions;
+  /** Compute threads, on which the last bits of results depend. */
+  threads: number;
   /** Seconds trained before. */
   seconds: number;
   /** Options of the run. */
@@ -74,7 +76,7 @@ export interface CheckpointContents {
 
 /**
  * Writes a checkpoint so that a kill at any moment leaves the old file or the new one, whole. Averaged weights stand
- * under the published names, so any safetensors reader can use the file.
+ * under the published names, so any safetensors reader can use the file. A readable copy of its metadata lies beside it.
  */
 export async function writeCheckpoint(file: string, contents: CheckpointContents): Promise<void> {
   const { identity, weights, data, epoch, map50, map, training } = contents;
@@ -95,6 +97,8 @@ export async function writeCheckpoint(file: string, contents: CheckpointContents
     metadata.training = { ...training.state, optimizer: { param_groups, scalars } };
   }
   await saveSafetensors(file, tensors, { mezzo: JSON.stringify(metadata) });
+  // For people; never read back.
+  writeFileAtomically(file.replace(/\.safetensors$/, '.json'), `${JSON.stringify(metadata, null, 2)}\n`);
 }
 
 /** The metadata of a checkpoint, without its tensors. @throws {MezzoError} NOT_A_CHECKPOINT */

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { formatSettings, type TrainSettings } from '../config/index.ts';
 import { EventLog } from './events.ts';
 import type { EpochEvent, SkipEvent, StepEvent } from './event.ts';
+import type { RunPrecision } from './precision.ts';
 import { ResultsFile, resultsRow } from './results.ts';
 import { fileSystemError } from './runFolder.ts';
 import { TensorBoardLog, type TensorBoardPosition } from './tensorboard.ts';
@@ -31,13 +32,14 @@ export class RunFiles {
   private epochs: number;
 
   /** @throws {MezzoError} NO_PERMISSION, NO_SPACE */
-  constructor(folder: string, settings: TrainSettings, from?: FilePositions) {
+  constructor(folder: string, settings: TrainSettings, precision: RunPrecision, from?: FilePositions) {
     this.folder = folder;
     this.weights = path.join(folder, 'weights');
     this.epochs = from?.epochs ?? 0;
     try {
       mkdirSync(this.weights, { recursive: true });
       writeFileSync(path.join(folder, 'args.yaml'), formatSettings('train', { ...settings }));
+      writeFileSync(path.join(folder, 'precision.json'), `${JSON.stringify({ plan: precision }, null, 2)}\n`);
     } catch (error) {
       throw fileSystemError(error, folder);
     }

@@ -1,5 +1,7 @@
 /** Learning rate, momentum and accumulation of every iteration, as functions of its number: nothing is stored. */
 
+import { roundHalfEven } from '../rounding.ts';
+
 /** The `warmup_rule` option: `epochs` is Ultralytics 8.4's rule, `floor100` the one of 8.3 and before. */
 export type WarmupRule = 'floor100' | 'epochs';
 
@@ -28,14 +30,6 @@ export interface IterationPlan {
   momentum: number;
   /** Batches after which the optimizer steps. */
   accumulate: number;
-}
-
-/** Rounds half to even, as Python and NumPy do: golden traces contain exact halves. */
-export function roundHalfEven(x: number): number {
-  const below = Math.floor(x);
-  const rest = x - below;
-  if (rest !== 0.5) return Math.round(x);
-  return below % 2 === 0 ? below : below + 1;
 }
 
 /** Factor on the initial learning rate in epoch `epoch` (from 0) of `epochs`. */

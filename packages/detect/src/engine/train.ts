@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { memory, MezzoError, cuda } from '@mezzo/torch';
+import { cuda, getNumThreads, memory, MezzoError } from '@mezzo/torch';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
 import { TARGET_COLUMNS } from '../data/targets.ts';
@@ -265,6 +265,7 @@ export class Training {
           optimizer: { param_groups: [], scalars: {} },
           random: randomStates(run.device),
           files: files.positions(),
+          threads: getNumThreads(),
           settings: { ...run.settings },
           saveDir: run.saveDir,
           finished: at.epoch >= run.settings.epochs,

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type LoadedAddon, loadedAddon } from '@mezzo/libtorch';
-import { getNumThreads, MezzoError, scope } from '@mezzo/torch';
+import { availableCores, type LoadedAddon, loadedAddon } from '@mezzo/libtorch';
+import { getNumThreads, MezzoError, scope, setNumThreads } from '@mezzo/torch';
 import { cpus } from 'node:os';
 import { resolveSettings, type TrainOptions, type TrainSettings } from '../config/index.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
@@ -17,6 +17,7 @@ import { readResults } from './results.ts';
 import type { Run } from './run.ts';
 import { RunFiles } from './runFiles.ts';
 import { createRunFolder, findCheckpoints } from './runFolder.ts';
+import { askedThreads, fastestThreads } from './threads.ts';
 import { Training } from './train.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 
@@ -65,7 +66,8 @@ export async function trainDetector({ source, options, emit, signal }: TrainRequ
       return model;
     },
   });
-  const files = new RunFiles(run.saveDir, settings, resume?.state.files);
+  await setThreads(run, resume?.state.threads, emit);
+  const files = new RunFiles(run.saveDir, settings, run.precision, resume?.state.files);
   const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots);
   try {
     emit(startEvent(run, (resume?.state.epoch ?? 0) + 1));
@@ -85,6 +87,15 @@ export async function trainDetector({ source, options, emit, signal }: TrainRequ
   } finally {
     files.close();
   }
+}
+
+/** A resumed run keeps its number of threads: results depend on it in the last bits. */
+async function setThreads(run: Run, before: number | undefined, emit: TrainRequest['emit']): Promise<void> {
+  if (askedThreads() !== null || run.device !== 'cpu' || availableCores() === 1) return;
+  if (before !== undefined) return setNumThreads(before);
+  const { threads, seconds } = await fastestThreads(run);
+  const times = [...seconds].map(([count, time]) => `${count}: ${time.toFixed(2)} s a step`).join(', ');
+  emit({ event: 'message', level: 'info', text: `Compute threads: ${threads} (measured beside the loader, ${times})` });
 }
 
 type Resume = NonNullable<CheckpointContents['training']> & { contents: CheckpointContents; weights: CheckpointContents['weights'] };

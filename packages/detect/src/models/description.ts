@@ -1,3 +1,4 @@
+import { roundHalfEven } from '../rounding.ts';
 import { ModelError } from './errors.ts';
 import { families } from './families.ts';
 import { type ModuleSpec, moduleSpec, type Parameter } from './modules.ts';
@@ -284,9 +285,4 @@ function scaleDepth(repeats: number, depth: number): number {
 
 function scaleWidth(channels: number, [, width, maxChannels = Infinity]: Scale): number {
   return Math.ceil((Math.min(channels, maxChannels) * width) / 8) * 8;
-}
-
-function roundHalfEven(x: number): number {
-  const floor = Math.floor(x);
-  return x - floor === 0.5 ? floor + (floor % 2) : Math.round(x);
 }

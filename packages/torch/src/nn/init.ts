@@ -77,7 +77,14 @@ export function truncNormal_<T extends Tensor>(tensor: T, options: TruncNormalOp
 }
 
 /** Where most draws fall inside: normal draws, outliers replaced until none is left. */
-function redrawOutliers(tensor: Tensor, mean: number, std: number, a: number, b: number, options: GeneratorOption) {
+function redrawOutliers(
+  tensor: Tensor,
+  mean: number,
+  std: number,
+  a: number,
+  b: number,
+  options: GeneratorOption,
+) {
   const source = randomSource(options);
   tensor.normal_(mean, std, source);
   redrawWhile(
@@ -87,7 +94,14 @@ function redrawOutliers(tensor: Tensor, mean: number, std: number, a: number, b:
 }
 
 /** Where few would: uniform draws on [a, b], each accepted with the density's height relative to its peak. */
-function rejectUniform(tensor: Tensor, mean: number, std: number, a: number, b: number, options: GeneratorOption) {
+function rejectUniform(
+  tensor: Tensor,
+  mean: number,
+  std: number,
+  a: number,
+  b: number,
+  options: GeneratorOption,
+) {
   const source = randomSource(options);
   const mode = Math.max(a, Math.min(mean, b));
   const logPeak = -0.5 * ((mode - mean) / std) ** 2;

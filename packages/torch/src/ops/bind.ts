@@ -13,46 +13,51 @@ export function splitKeywords(args: unknown[]): [positional: unknown[], keywords
   return [args.slice(0, -1), last as Keywords];
 }
 
+/** Says why arguments do not fit; called only when no overload takes them. */
+export type Mismatch = () => string;
+
 /**
- * Arguments in schema order (undefined where the default applies), or the reason why they do not fit. A
- * single number or boolean fits a list of fixed length, which the native side fills with it.
+ * Arguments in schema order (undefined where the default applies), or why they do not fit. A single number or
+ * boolean fits a list of fixed length, which the native side fills with it.
  */
 export function bindArguments(
   signature: Signature,
   positional: readonly unknown[],
   keywords: Keywords,
-): unknown[] | string {
+): readonly unknown[] | Mismatch {
   const { parameters } = signature;
   if (positional.length > signature.positional) {
-    return `takes at most ${count(signature.positional, 'positional argument')}, got ${positional.length}`;
+    const most = signature.positional;
+    return () =>
+      `takes at most ${most} positional argument${most === 1 ? '' : 's'}, got ${positional.length}`;
   }
-  const bound = positional.slice();
-  if (keywords !== NO_KEYWORDS) {
-    const problem = bindKeywords(signature, bound, keywords);
-    if (problem !== undefined) return problem;
-  }
+  const bound = keywords === NO_KEYWORDS ? positional : bindKeywords(signature, positional, keywords);
+  if (typeof bound === 'function') return bound;
   for (let i = 0; i < parameters.length; i++) {
     const { info, type } = parameters[i]!;
     const value = bound[i];
     if (value === undefined) {
-      if (!info.hasDefault) return `argument '${info.name}' (${info.type}) is missing`;
+      if (!info.hasDefault) return () => `argument '${info.name}' (${info.type}) is missing`;
     } else if (!accepts(type, value)) {
-      return `argument '${info.name}' (${info.type}) got ${describe(value)}`;
+      return () => `argument '${info.name}' (${info.type}) got ${describe(value)}`;
     }
   }
   return bound;
 }
 
-function bindKeywords(signature: Signature, bound: unknown[], keywords: Keywords): string | undefined {
+function bindKeywords(
+  signature: Signature,
+  positional: readonly unknown[],
+  keywords: Keywords,
+): readonly unknown[] | Mismatch {
+  const bound = positional.slice();
   for (const name of Object.keys(keywords)) {
     if (keywords[name] === undefined) continue;
     const i = signature.byName.get(name);
-    if (i === undefined) return `unknown argument '${name}'`;
-    if (bound[i] !== undefined) return `argument '${name}' is given twice`;
+    if (i === undefined) return () => `unknown argument '${name}'`;
+    if (bound[i] !== undefined) return () => `argument '${name}' is given twice`;
     while (bound.length < i) bound.push(undefined);
     bound[i] = keywords[name];
   }
-  return undefined;
+  return bound;
 }
-
-const count = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;

@@ -3,7 +3,7 @@ import { dtypeOfCode } from '../tensor/dtype.ts';
 import { TensorHandle } from '../tensor/handle.ts';
 import { adopt, adoptAll, adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { bindArguments, splitKeywords } from './bind.ts';
+import { bindArguments, type Keywords, type Mismatch, splitKeywords } from './bind.ts';
 import { overloadsOf } from './registry.ts';
 import { compareSignatures, type GeneratorHandle, type Signature, signatureOf } from './schema.ts';
 
@@ -61,21 +61,17 @@ class Op {
     const [positional, keywords] = splitKeywords(args);
     for (const signature of this.signatures) {
       const bound = bindArguments(signature, positional, keywords);
-      if (typeof bound !== 'string') return invoke(signature, bound);
+      if (typeof bound !== 'function') return invoke(signature, bound);
     }
     throw this.mismatch(positional, keywords);
   }
 
-  private mismatch(positional: readonly unknown[], keywords: Readonly<Record<string, unknown>>): TorchError {
-    const reasons = this.signatures.map((signature) => ({
-      signature,
-      reason: bindArguments(signature, positional, keywords) as string,
-    }));
-    const first = reasons[0];
-    if (reasons.length === 1 && first !== undefined) {
-      return new TorchError('BAD_ARGUMENT', `${this.name}: ${first.reason}`);
-    }
-    const lines = reasons.map(({ signature, reason }) => `  ${signature.op.schema}\n    ${reason}`);
+  private mismatch(positional: readonly unknown[], keywords: Keywords): TorchError {
+    const reasons = this.signatures.map((signature) =>
+      (bindArguments(signature, positional, keywords) as Mismatch)(),
+    );
+    if (reasons.length === 1) return new TorchError('BAD_ARGUMENT', `${this.name}: ${reasons[0]}`);
+    const lines = reasons.map((reason, i) => `  ${this.signatures[i]!.op.schema}\n    ${reason}`);
     return new TorchError(
       'BAD_ARGUMENT',
       `${this.name}: no overload takes these arguments:\n${lines.join('\n')}`,

@@ -3,13 +3,15 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { MezzoError } from '@mezzo/libtorch';
 
-const HINTS: Record<string, string> = {
-  ENOSPC: 'free some disk space, or write to another disk',
-  EDQUOT: 'the disk quota is used up: free some space, or write elsewhere',
-  EACCES: 'check the permissions of the folder',
-  EPERM: 'check the permissions of the folder',
-  EROFS: 'the file system is read-only: write elsewhere',
-  ENOENT: 'create the folder first',
+/** What the system's error codes mean for the person who writes. */
+const CAUSES: Record<string, { reason: string; hint: string }> = {
+  ENOSPC: { reason: 'no space left on the disk', hint: 'free some disk space, or write to another disk' },
+  EDQUOT: { reason: 'the disk quota is used up', hint: 'free some space, or write elsewhere' },
+  EACCES: { reason: 'no permission', hint: 'check the permissions of the folder' },
+  EPERM: { reason: 'not permitted', hint: 'check the permissions of the folder' },
+  EROFS: { reason: 'the file system is read-only', hint: 'write elsewhere' },
+  ENOENT: { reason: 'no such folder', hint: 'create the folder first' },
+  ENOTDIR: { reason: 'a part of the path is not a folder', hint: 'check the path' },
 };
 
 /**
@@ -33,13 +35,15 @@ export function writeAtomically(path: string, write: (fd: number) => void): void
     syncFolder(folder);
   } catch (error) {
     rmSync(temporary, { force: true });
-    const { code } = error as NodeJS.ErrnoException;
-    if (typeof code !== 'string' || error instanceof MezzoError) throw error;
-    throw new MezzoError('WRITE_FAILED', `cannot write ${path}: ${(error as Error).message}`, {
-      cause: error,
-      hint: HINTS[code],
-    });
+    throw explainWriteError(path, error);
   }
+}
+
+function explainWriteError(path: string, error: unknown): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string' || error instanceof MezzoError) return error;
+  const { reason = message, hint } = CAUSES[code] ?? {};
+  return new MezzoError('WRITE_FAILED', `cannot write ${path}: ${reason}`, { cause: error, hint });
 }
 
 /** `writeAtomically` for content that is at hand. */

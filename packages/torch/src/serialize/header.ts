@@ -68,14 +68,25 @@ const METADATA = '__metadata__';
 
 /**
  * Reads and checks the header of a file, not its data; needs no LibTorch.
- * @throws SafetensorsError
+ * @throws SafetensorsError when it is damaged, MezzoError READ_FAILED when it cannot be opened
  */
 export function readSafetensorsHeader(path: string): SafetensorsHeader {
-  const fd = openSync(path, 'r');
+  const fd = openForReading(path);
   try {
     return readHeader(fd, path);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** @throws MezzoError READ_FAILED */
+export function openForReading(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === 'ENOENT' ? 'no such file' : message;
+    throw new MezzoError('READ_FAILED', `cannot read ${path}: ${reason}`, { cause: error });
   }
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { MezzoError, native } from '@mezzo/libtorch';
 import { empty } from '../tensor/creation.ts';
 import { scope } from '../tensor/scope.ts';
@@ -7,6 +7,7 @@ import { writeAtomically, writeFully } from './atomic.ts';
 import {
   encodeHeader,
   FILE_DTYPES,
+  openForReading,
   readHeader,
   SafetensorsError,
   type SafetensorsHeader,
@@ -49,7 +50,7 @@ export function saveSafetensors(
  * @throws SafetensorsError when the file is damaged; nothing is read then
  */
 export function loadSafetensors(path: string, options: LoadSafetensorsOptions = {}): LoadedSafetensors {
-  const fd = openSync(path, 'r');
+  const fd = openForReading(path);
   try {
     const header = readHeader(fd, path);
     const { filter = () => true } = options;
