@@ -1,10 +1,16 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
-import { type PredictOptions, type PredictSettings, resolveSettings, type TrainOptions, type ValOptions } from './config/index.ts';
+import {
+  type PredictOptions,
+  type PredictSettings,
+  resolveSettings,
+  type TrainOptions,
+  type ValOptions,
+} from './config/index.ts';
 import { selectDevice } from './engine/device.ts';
 import type { TrainEvent } from './engine/event.ts';
 import { measure } from './engine/measure.ts';
-import { makeEvaluable, type ModelSource, openModel } from './engine/modelSource.ts';
+import { type ModelSource, makeEvaluable, openModel } from './engine/modelSource.ts';
 import { choosePrecision } from './engine/precision.ts';
 import type { DetectionReport } from './engine/report.ts';
 import { createRunFolder } from './engine/runFolder.ts';
@@ -26,7 +32,11 @@ export interface CallHooks {
 }
 
 /** What `predict` and `stream` look at: paths, folders and patterns, encoded bytes, or pixels. */
-export type PredictSource = PredictImage | readonly string[] | Iterable<PredictImage> | AsyncIterable<PredictImage>;
+export type PredictSource =
+  | PredictImage
+  | readonly string[]
+  | Iterable<PredictImage>
+  | AsyncIterable<PredictImage>;
 
 /** Results of one image, and where its picture was written. */
 export type Prediction = Results & { saveDir?: string };
@@ -118,11 +128,18 @@ export class YOLO {
   }
 
   /** As {@link predict}, one result at a time: for sources larger than memory. */
-  async *stream(source: PredictSource, { signal, onEvent: _, ...options }: PredictOptions & CallHooks = {}): AsyncGenerator<Prediction> {
+  async *stream(
+    source: PredictSource,
+    { signal, onEvent: _, ...options }: PredictOptions & CallHooks = {},
+  ): AsyncGenerator<Prediction> {
     const settings = resolveSettings('predict', options);
     const images = await imagesOf(source);
     const device = selectDevice(settings.device);
-    const precision = choosePrecision(settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false, device, null);
+    const precision = choosePrecision(
+      settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false,
+      device,
+      null,
+    );
     useComputeThreads();
     this.model.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
     const predictor = new Predictor({
@@ -164,7 +181,9 @@ export class YOLO {
   }
 }
 
-async function imagesOf(source: PredictSource): Promise<Iterable<PredictImage> | AsyncIterable<PredictImage>> {
+async function imagesOf(
+  source: PredictSource,
+): Promise<Iterable<PredictImage> | AsyncIterable<PredictImage>> {
   if (typeof source === 'string') return listSources(source);
   if (source instanceof Uint8Array || 'data' in source) return [source];
   if (Array.isArray(source) && source.every((entry) => typeof entry === 'string')) return listSources(source);
@@ -181,6 +200,7 @@ async function write(result: Results, folder: string, settings: PredictSettings)
       ...(settings.line_width === null ? {} : { lineWidth: settings.line_width }),
     });
   }
-  if (settings.save_txt) await result.saveTxt(path.join(folder, 'labels', `${name}.txt`), { conf: settings.save_conf });
+  if (settings.save_txt)
+    await result.saveTxt(path.join(folder, 'labels', `${name}.txt`), { conf: settings.save_conf });
   if (settings.save_crop) await result.saveCrop(path.join(folder, 'crops'));
 }

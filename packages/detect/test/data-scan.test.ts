@@ -206,6 +206,14 @@ describe('bad images and labels', () => {
     await refused(train(data), message, 'name a folder, or a text file with one image path a line');
   });
 
+  it('a split that cannot be read is an error', async () => {
+    const data = dataSet({});
+    const source = path.join(data.folder, 'gone');
+    data.splits.train = [source];
+    const message = `cannot read ${source}: ENOENT: no such file or directory, stat '${source}'`;
+    await refused(train(data), message, 'correct the path in the data.yaml, or make it readable');
+  });
+
   it('a listed image that is not there is skipped', async () => {
     const data = dataSet({
       'images/train/a.jpg': JPEG,

@@ -35,7 +35,10 @@ const last = (name: string) => path.join(weightsOf(name), 'last.safetensors');
 
 function start(options: TrainOptions): ChildProcess {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
-  return spawn(process.execPath, [SCRIPT, JSON.stringify(options)], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+  return spawn(process.execPath, [SCRIPT, JSON.stringify(options)], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
 }
 
 /** How the process ended: its exit code, or the signal that killed it, and what it wrote to stderr. */
@@ -48,7 +51,9 @@ function ended(child: ChildProcess): Promise<{ code: number | null; stderr: stri
 }
 
 function columns(name: string): string[][] {
-  const [header = '', ...lines] = readFileSync(path.join(folder, name, 'results.csv'), 'utf8').trim().split('\n');
+  const [header = '', ...lines] = readFileSync(path.join(folder, name, 'results.csv'), 'utf8')
+    .trim()
+    .split('\n');
   const keep = header.split(',').map((column) => !/^time$|epoch_s|peak_mb/.test(column));
   return lines.map((line) => line.split(',').filter((_, i) => keep[i]));
 }
@@ -103,14 +108,17 @@ test(`a run that is killed at ${KILLS} moments always leaves a loadable checkpoi
       const { code, stderr } = await end;
       if (code !== null) assert.equal(code, 0, stderr);
       done = code === 0;
-      if (existsSync(last(name))) assert.ok((await readCheckpoint(last(name))).training, 'last has its training state');
+      if (existsSync(last(name)))
+        assert.ok((await readCheckpoint(last(name))).training, 'last has its training state');
     }
     const [whole, killed] = [await readCheckpoint(last('whole')), await readCheckpoint(last(name))];
     equalTensors(killed.weights, whole.weights);
     equalTensors(killed.training!.live, whole.training!.live);
     assert.deepEqual(columns(name), columns('whole'));
   }
-  t.diagnostic(`${kills} kills in ${runs} runs, ${duringWrite} during a write, ${beforeFirst} before the first checkpoint`);
+  t.diagnostic(
+    `${kills} kills in ${runs} runs, ${duringWrite} during a write, ${beforeFirst} before the first checkpoint`,
+  );
 });
 
 test('killed before its first checkpoint, a run has nothing to resume and says so', async () => {

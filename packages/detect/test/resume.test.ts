@@ -43,7 +43,9 @@ const last = (name: string) => path.join(folder, name, 'weights', 'last.safetens
 
 /** The rows of results.csv without their times and memory, which no two runs share. */
 function rows(name: string): string[][] {
-  const [header = '', ...lines] = readFileSync(path.join(folder, name, 'results.csv'), 'utf8').trim().split('\n');
+  const [header = '', ...lines] = readFileSync(path.join(folder, name, 'results.csv'), 'utf8')
+    .trim()
+    .split('\n');
   const keep = header.split(',').map((column) => !/^time$|epoch_s|peak_mb/.test(column));
   return lines.map((line) => line.split(',').filter((_, i) => keep[i]));
 }
@@ -56,15 +58,24 @@ before(async () => {
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const MOMENTS: [string, (event: TrainEvent) => boolean][] = [
-  ['in the middle of the second epoch', (event) => event.event === 'step' && event.epoch === 2 && event.step === 2],
-  ['after the first batch of all', (event) => event.event === 'step' && event.epoch === 1 && event.step === 1],
+  [
+    'in the middle of the second epoch',
+    (event) => event.event === 'step' && event.epoch === 2 && event.step === 2,
+  ],
+  [
+    'after the first batch of all',
+    (event) => event.event === 'step' && event.epoch === 1 && event.step === 1,
+  ],
   ['between two epochs', (event) => event.event === 'epoch' && event.epoch === 1],
 ];
 
 for (const [moment, stop] of MOMENTS) {
   test(`a run that is interrupted ${moment} and resumed ends with the same weights, bit for bit`, async () => {
     const name = moment.replaceAll(' ', '-');
-    await assert.rejects(train(options(name), stop), (error: unknown) => error instanceof MezzoError && error.code === 'INTERRUPTED');
+    await assert.rejects(
+      train(options(name), stop),
+      (error: unknown) => error instanceof MezzoError && error.code === 'INTERRUPTED',
+    );
     await train({ resume: last(name) });
     const [whole, resumed] = [await readCheckpoint(last('whole')), await readCheckpoint(last(name))];
     equalTensors(resumed.weights, whole.weights);
@@ -89,7 +100,10 @@ test('without any checkpoint resume says so', async () => {
   await assert.rejects(train({ resume: true, project }), (error: unknown) => {
     assert.ok(error instanceof MezzoError);
     assert.equal(error.message, `resume: no run under ${project} has a checkpoint`);
-    assert.equal(error.hint, 'a run writes its first checkpoint after its first epoch, or when it is interrupted with Ctrl-C');
+    assert.equal(
+      error.hint,
+      'a run writes its first checkpoint after its first epoch, or when it is interrupted with Ctrl-C',
+    );
     return true;
   });
 });

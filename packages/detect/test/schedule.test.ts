@@ -28,7 +28,9 @@ interface Trace {
   optimizer_step_at: number[];
 }
 
-const golden = JSON.parse(readFileSync(new URL('../../test/fixtures/schedule.json', import.meta.url), 'utf8')) as {
+const golden = JSON.parse(
+  readFileSync(new URL('../../test/fixtures/schedule.json', import.meta.url), 'utf8'),
+) as {
   epoch_factor_linear: number[];
   epoch_factor_cosine: number[];
   traces: Trace[];
@@ -53,12 +55,22 @@ function optionsOf(trace: Trace): ScheduleOptions {
 }
 
 function near(actual: number, expected: number, what: string): void {
-  assert.ok(Math.abs(actual - expected) <= 1e-12 * Math.max(Math.abs(expected), 1e-6), `${what}: ${actual} ≠ ${expected}`);
+  assert.ok(
+    Math.abs(actual - expected) <= 1e-12 * Math.max(Math.abs(expected), 1e-6),
+    `${what}: ${actual} ≠ ${expected}`,
+  );
 }
 
 test('epoch factors equal the golden ones, linear and cosine', () => {
-  golden.epoch_factor_linear.forEach((value, epoch) => near(epochFactor(epoch, 10, 0.01, false), value, `epoch ${epoch}`));
-  golden.epoch_factor_cosine.forEach((value, epoch) => near(epochFactor(epoch, 10, 0.01, true), value, `epoch ${epoch}`));
+  const rules = [
+    ['linear', golden.epoch_factor_linear],
+    ['cosine', golden.epoch_factor_cosine],
+  ] as const;
+  for (const [rule, factors] of rules) {
+    for (const [epoch, factor] of factors.entries()) {
+      near(epochFactor(epoch, 10, 0.01, rule === 'cosine'), factor, `${rule}, epoch ${epoch}`);
+    }
+  }
 });
 
 for (const trace of [...golden.traces, ...golden.accumulate]) {
@@ -95,6 +107,16 @@ test('no warm-up epochs means full rates from the first iteration', () => {
 });
 
 test('the auto rule: AdamW scaled by classes for short runs, SGD for long ones', () => {
-  assert.deepEqual(autoOptimizer(205, 16, 64, 40, 3), { name: 'AdamW', lr0: 0.001429, momentum: 0.9, warmupBiasLr: 0 });
-  assert.deepEqual(autoOptimizer(118_287, 16, 64, 100, 80), { name: 'SGD', lr0: 0.01, momentum: 0.9, warmupBiasLr: 0 });
+  assert.deepEqual(autoOptimizer(205, 16, 64, 40, 3), {
+    name: 'AdamW',
+    lr0: 0.001429,
+    momentum: 0.9,
+    warmupBiasLr: 0,
+  });
+  assert.deepEqual(autoOptimizer(118_287, 16, 64, 100, 80), {
+    name: 'SGD',
+    lr0: 0.01,
+    momentum: 0.9,
+    warmupBiasLr: 0,
+  });
 });

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GradScaler, keep, manualSeed, memory, randint, setNumThreads } from '@mezzo/torch';
-import { buildModel, buildOptimizer, choosePrecision, DetectionLoss, ModelEma, TrainStep } from '../src/index.ts';
+import {
+  buildModel,
+  buildOptimizer,
+  choosePrecision,
+  DetectionLoss,
+  ModelEma,
+  TrainStep,
+} from '../src/index.ts';
 
 const STEPS = 200;
 
@@ -56,5 +63,5 @@ test('a step whose gradients overflow changes neither weights nor average, and l
   assert.equal(overflowing.update(), false);
   assert.equal(scaler.getScale(), 2 ** 126);
   assert.equal(ema.updates, 0);
-  weights.forEach(([name, tensor], i) => assert.ok(tensor.eq(saved[i]!).all().item(), name));
+  for (const [i, [name, tensor]] of weights.entries()) assert.ok(tensor.eq(saved[i]!).all().item(), name);
 });

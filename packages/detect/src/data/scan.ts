@@ -186,14 +186,21 @@ async function saveProblem(store: LabelCache | null): Promise<string | null> {
 
 async function listImages(sources: readonly string[], name: SplitName): Promise<string[]> {
   const files: string[] = [];
-  for (const source of sources) {
-    const isFolder = (await stat(source)).isDirectory();
-    files.push(...(isFolder ? await imagesIn(source) : await imagesOfList(source)));
-  }
+  for (const source of sources) files.push(...(await imagesOf(source)));
   if (files.length > 0) return files;
   throw new DataError(`${name}: there are no images in ${sources.join(', ')}`, {
     hint: `put images there (${IMAGE_SUFFIXES.join(', ')}), or correct '${name}:' in the data.yaml`,
   });
+}
+
+async function imagesOf(source: string): Promise<string[]> {
+  try {
+    return (await stat(source)).isDirectory() ? await imagesIn(source) : await imagesOfList(source);
+  } catch (cause) {
+    if (cause instanceof DataError) throw cause;
+    const hint = 'correct the path in the data.yaml, or make it readable';
+    throw new DataError(`cannot read ${source}: ${(cause as Error).message}`, { hint, cause });
+  }
 }
 
 function isImage(file: string): boolean {

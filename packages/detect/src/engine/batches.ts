@@ -21,7 +21,10 @@ interface Source {
 }
 
 /** The images of a loader's batch as a tensor, uint8 [B, C, H, W] in channels_last order. */
-export function imagesOf(batch: { memory: ImageBlock; shape: readonly [number, number, number, number] }): Tensor {
+export function imagesOf(batch: {
+  memory: ImageBlock;
+  shape: readonly [number, number, number, number];
+}): Tensor {
   const [count, height, width, channels] = batch.shape;
   return batch.memory.images(count, channels, height, width);
 }
@@ -51,7 +54,16 @@ export interface ValSource extends Source {
 
 export function openValBatches(source: ValSource): ValBatches {
   const { split, imgsz, channels, batch, rect, workers, strict } = source;
-  return new ValLoader({ ...common(source), images: split.images, imgsz, channels, batch, rect, workers, strict });
+  return new ValLoader({
+    ...common(source),
+    images: split.images,
+    imgsz,
+    channels,
+    batch,
+    rect,
+    workers,
+    strict,
+  });
 }
 
 function common({ device, onSkip }: Source) {

@@ -1,8 +1,16 @@
 import { existsSync } from 'node:fs';
-import { loadSafetensors, MezzoError, type optim, readSafetensorsHeader, saveSafetensors, type Tensor, writeFileAtomically } from '@mezzo/torch';
+import {
+  loadSafetensors,
+  MezzoError,
+  type optim,
+  readSafetensorsHeader,
+  saveSafetensors,
+  type Tensor,
+  writeFileAtomically,
+} from '@mezzo/torch';
 import { buildModel, type DetectionModel } from '../models/build.ts';
-import type { FilePositions } from './runFiles.ts';
 import type { ModelTable } from '../models/description.ts';
+import type { FilePositions } from './runFiles.ts';
 
 /** How to build the network that a file's weights belong to. */
 export interface ModelIdentity {
@@ -117,9 +125,13 @@ function parseMetadata(file: string, metadata: Readonly<Record<string, string>>)
   }
   const parsed = JSON.parse(text) as Metadata;
   if (parsed.format !== 'mezzo-detector' || parsed.version !== 1) {
-    throw new MezzoError('NOT_A_CHECKPOINT', `${file} was written by a newer Mezzo (format ${parsed.format} ${parsed.version})`, {
-      hint: 'update Mezzo',
-    });
+    throw new MezzoError(
+      'NOT_A_CHECKPOINT',
+      `${file} was written by a newer Mezzo (format ${parsed.format} ${parsed.version})`,
+      {
+        hint: 'update Mezzo',
+      },
+    );
   }
   return parsed;
 }
@@ -145,11 +157,22 @@ export async function readCheckpoint(file: string): Promise<CheckpointContents> 
   if (!training) return { identity, weights, data, epoch, map50, map };
   const { scalars, ...groups } = training.optimizer;
   for (const [number, values] of Object.entries(scalars)) Object.assign((state[number] ??= {}), values);
-  return { identity, weights, data, epoch, map50, map, training: { state: training, live, gradients, optimizer: { ...groups, state } } };
+  return {
+    identity,
+    weights,
+    data,
+    epoch,
+    map50,
+    map,
+    training: { state: training, live, gradients, optimizer: { ...groups, state } },
+  };
 }
 
 /** Builds the network of a checkpoint with its averaged weights. */
-export function modelOf({ identity, weights }: Pick<CheckpointContents, 'identity' | 'weights'>): DetectionModel {
+export function modelOf({
+  identity,
+  weights,
+}: Pick<CheckpointContents, 'identity' | 'weights'>): DetectionModel {
   const model = buildModel(identity.table, { name: identity.name, names: identity.names });
   model.loadStateDict(weights);
   return model;

@@ -13,7 +13,10 @@ export function selectDevice(setting: string | null): DeviceName {
   const index = Number(setting.replace(/^cuda:?/, '') || 0);
   const count = native().cudaDeviceCount();
   if (index < count) return `cuda:${index}`;
-  const found = count === 0 ? 'LibTorch sees no CUDA device' : `LibTorch sees ${count} CUDA device${count === 1 ? '' : 's'}`;
+  const found =
+    count === 0
+      ? 'LibTorch sees no CUDA device'
+      : `LibTorch sees ${count} CUDA device${count === 1 ? '' : 's'}`;
   throw new MezzoError('NO_SUCH_DEVICE', `device=${setting}: ${found}`, {
     hint: 'mezzo doctor says what was found and why; device=cpu always works',
   });

@@ -14,7 +14,12 @@ export interface EvaluateOptions extends Omit<ValidateOptions, 'batches' | 'onBa
 }
 
 /** A validation with everything a person looks at afterwards. */
-export async function evaluate({ pictures, folder, batches, ...options }: EvaluateOptions): Promise<DetectionResult> {
+export async function evaluate({
+  pictures,
+  folder,
+  batches,
+  ...options
+}: EvaluateOptions): Promise<DetectionResult> {
   const { result } = await validate({
     ...options,
     batches: batches.run(options.signal ? { signal: options.signal } : {}),

@@ -4,8 +4,14 @@ import { MezzoError } from '@mezzo/torch';
 import { resolveSettings, type ValOptions } from '../config/index.ts';
 import { readDataYaml } from '../data/data-yaml.ts';
 import { listFaults, scanSplit } from '../data/scan.ts';
-import { type CocoAnnotation, type CocoDetection, cocoImageId, toCocoAnnotations, toCocoDetections } from '../metrics/coco-format.ts';
 import { cocoStats } from '../metrics/coco.ts';
+import {
+  type CocoAnnotation,
+  type CocoDetection,
+  cocoImageId,
+  toCocoAnnotations,
+  toCocoDetections,
+} from '../metrics/coco-format.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { openValBatches } from './batches.ts';
@@ -29,13 +35,23 @@ export interface MeasureRequest {
 }
 
 /** Measures a detector on a split of a data set (`mezzo val`). */
-export async function measure({ model, options, trainedOn, emit, signal }: MeasureRequest): Promise<DetectionReport> {
+export async function measure({
+  model,
+  options,
+  trainedOn,
+  emit,
+  signal,
+}: MeasureRequest): Promise<DetectionReport> {
   const settings = resolveSettings('val', options);
   const data = settings.data ?? trainedOn;
   if (data === null) {
-    throw new MezzoError('NO_DATA', 'no data set was given, and the weights do not say which they were trained on', {
-      hint: 'data= names the data.yaml',
-    });
+    throw new MezzoError(
+      'NO_DATA',
+      'no data set was given, and the weights do not say which they were trained on',
+      {
+        hint: 'data= names the data.yaml',
+      },
+    );
   }
   const device = selectDevice(settings.device);
   const precision = choosePrecision(settings.half ? halfOf(device) : false, device, null);
@@ -50,9 +66,13 @@ export async function measure({ model, options, trainedOn, emit, signal }: Measu
     emit({ event: 'message', level: 'warning', text });
   }
   if (split.names.length !== model.nc) {
-    throw new MezzoError('CLASS_COUNT', `the weights know ${model.nc} classes, ${set.file} has ${split.names.length}`, {
-      hint: 'give the data set that the weights were trained on, or train on this one first',
-    });
+    throw new MezzoError(
+      'CLASS_COUNT',
+      `the weights know ${model.nc} classes, ${set.file} has ${split.names.length}`,
+      {
+        hint: 'give the data set that the weights were trained on, or train on this one first',
+      },
+    );
   }
   useComputeThreads();
   model.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
@@ -76,7 +96,13 @@ export async function measure({ model, options, trainedOn, emit, signal }: Measu
     batches,
     device,
     precision,
-    nms: { ...VALIDATION_NMS, conf: settings.conf, iou: settings.iou, maxDet: settings.max_det, agnostic: settings.agnostic_nms },
+    nms: {
+      ...VALIDATION_NMS,
+      conf: settings.conf,
+      iou: settings.iou,
+      maxDet: settings.max_det,
+      agnostic: settings.agnostic_nms,
+    },
     rules: { match: settings.match, apEnd: settings.ap_end, fitness: 'map' },
     boxGain: settings.box_gain,
     names: split.names,
@@ -89,7 +115,10 @@ export async function measure({ model, options, trainedOn, emit, signal }: Measu
   await pictures.finish();
   if (settings.save_json) writeJson(path.join(saveDir!, 'predictions.json'), collected.detections);
   const coco = settings.coco ? collected.stats(split.names) : undefined;
-  return reportOf(result, { ...(saveDir === undefined ? {} : { saveDir }), ...(coco ? { coco: { ...coco } } : {}) });
+  return reportOf(result, {
+    ...(saveDir === undefined ? {} : { saveDir }),
+    ...(coco ? { coco: { ...coco } } : {}),
+  });
 }
 
 function halfOf(device: string): 'fp16' | 'bf16' {
@@ -123,4 +152,3 @@ class CocoCollection {
     return cocoStats({ images: this.images, annotations: this.annotations, categories }, this.detections);
   }
 }
-

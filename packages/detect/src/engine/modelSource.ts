@@ -4,14 +4,19 @@ import { loadSafetensors, MezzoError, scope } from '@mezzo/torch';
 import { parse } from 'yaml';
 import type { TrainSettings } from '../config/index.ts';
 import { buildModel, type DetectionModel } from '../models/build.ts';
-import { modelNames, type ModelTable, resolveModel } from '../models/description.ts';
-import { transferWeights, type TransferReport } from '../models/transfer.ts';
+import { type ModelTable, modelNames, resolveModel } from '../models/description.ts';
+import { type TransferReport, transferWeights } from '../models/transfer.ts';
 import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
 
 /** Where a network comes from: a published description, a table of one's own, or trained weights. */
 export type ModelSource =
   | { readonly kind: 'table'; readonly name: string; readonly table: string | ModelTable }
-  | { readonly kind: 'weights'; readonly name: string; readonly file: string; readonly contents: CheckpointContents };
+  | {
+      readonly kind: 'weights';
+      readonly name: string;
+      readonly file: string;
+      readonly contents: CheckpointContents;
+    };
 
 const DEFAULT_MODEL = 'yolov8n';
 
@@ -38,7 +43,12 @@ export async function openModel(name: string | null): Promise<ModelSource> {
 async function openWeights(name: string, suffix: string): Promise<ModelSource> {
   const file = `${name.slice(0, -suffix.length)}.safetensors`;
   if (existsSync(file)) {
-    return { kind: 'weights', name: path.basename(file, '.safetensors'), file, contents: await readCheckpoint(file) };
+    return {
+      kind: 'weights',
+      name: path.basename(file, '.safetensors'),
+      file,
+      contents: await readCheckpoint(file),
+    };
   }
   if (existsSync(name)) {
     throw new MezzoError('UNSUPPORTED_WEIGHTS', `${name}: .pt files are not read yet`, {
@@ -50,8 +60,13 @@ async function openWeights(name: string, suffix: string): Promise<ModelSource> {
 
 function notFound(name: string): MezzoError {
   const stem = path.basename(name, path.extname(name));
-  const way = modelNames().includes(stem) ? `model=${stem} trains from scratch` : 'model=yolov8n trains from scratch';
-  const looked = [path.resolve(name), ...(name.endsWith('.pt') ? [path.resolve(name.replace(/\.pt$/, '.safetensors'))] : [])];
+  const way = modelNames().includes(stem)
+    ? `model=${stem} trains from scratch`
+    : 'model=yolov8n trains from scratch';
+  const looked = [
+    path.resolve(name),
+    ...(name.endsWith('.pt') ? [path.resolve(name.replace(/\.pt$/, '.safetensors'))] : []),
+  ];
   return new MezzoError('NO_SUCH_MODEL', `${name} is not there; looked for ${looked.join(' and ')}`, {
     hint: `Mezzo downloads no weights: ${way}, or give the path of your own weights`,
   });
@@ -88,7 +103,10 @@ export async function makeTrainable(
   });
   const weights = await pretrainedWeights(source, settings.pretrained);
   if (weights === null) return { model, transfer: null };
-  return { model, transfer: scope(() => transferWeights(model, weights, { overlapFirstConv: settings.recipe !== '8.3' })) };
+  return {
+    model,
+    transfer: scope(() => transferWeights(model, weights, { overlapFirstConv: settings.recipe !== '8.3' })),
+  };
 }
 
 async function pretrainedWeights(source: ModelSource, pretrained: boolean | string) {

@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type { TrainBatch } from '../data/train-loader.ts';
 import type { LabelledImage } from '../data/scan.ts';
+import type { TrainBatch } from '../data/train-loader.ts';
 import type { ValBatch } from '../data/val-loader.ts';
 import type { Detections } from '../metrics/detections.ts';
 import { plotLabels } from '../plots/labels.ts';

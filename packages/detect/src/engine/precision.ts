@@ -1,4 +1,4 @@
-import { ampDefault, type AmpDevice, native, thisCpu } from '@mezzo/libtorch';
+import { type AmpDevice, ampDefault, native, thisCpu } from '@mezzo/libtorch';
 import { type DeviceName, deviceIndex, deviceType } from './device.ts';
 
 /** The precision of a run: a value, decided once, that every step reads. */
@@ -28,18 +28,28 @@ const CHOSEN = {
  * What `amp=` means on a device. `channelsLast` is the option of that name: null is yes whenever autocast is on,
  * because oneDNN's and cuDNN's low-precision convolutions want it.
  */
-export function choosePrecision(amp: AmpSetting, device: DeviceName, channelsLast: boolean | null): RunPrecision {
+export function choosePrecision(
+  amp: AmpSetting,
+  device: DeviceName,
+  channelsLast: boolean | null,
+): RunPrecision {
   const place = describeDevice(device);
   const automatic = ampDefault(place);
   const name = amp === true ? automatic.precision : amp === false ? 'fp32' : amp;
   const chosen = CHOSEN[name];
   const reason = amp === true ? automatic.reason : amp === false ? 'amp=false' : `amp=${amp}`;
   const warning = amp === true ? undefined : priceOf(name, place);
-  return { ...chosen, channelsLast: channelsLast ?? chosen.enabled, reason, ...(warning === undefined ? {} : { warning }) };
+  return {
+    ...chosen,
+    channelsLast: channelsLast ?? chosen.enabled,
+    reason,
+    ...(warning === undefined ? {} : { warning }),
+  };
 }
 
 function describeDevice(device: DeviceName): AmpDevice {
-  if (deviceType(device) === 'cuda') return { type: 'cuda', capability: native().cudaCapability(deviceIndex(device)) };
+  if (deviceType(device) === 'cuda')
+    return { type: 'cuda', capability: native().cudaCapability(deviceIndex(device)) };
   const { bf16, because } = thisCpu();
   return { type: 'cpu', bf16, because };
 }

@@ -1,9 +1,9 @@
-import { backends, GradScaler, manualSeed, MezzoError, useDeterministicAlgorithms } from '@mezzo/torch';
+import { backends, GradScaler, MezzoError, manualSeed, useDeterministicAlgorithms } from '@mezzo/torch';
 import { TaskAlignedAssigner } from '../assign/taskAligned.ts';
 import type { TrainSettings } from '../config/index.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
 import type { Fault } from '../data/inspect-image.ts';
-import { listFaults, scanSplit, type Split } from '../data/scan.ts';
+import { listFaults, type Split, scanSplit } from '../data/scan.ts';
 import { DetectionLoss } from '../loss/detection.ts';
 import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
@@ -36,15 +36,29 @@ export interface Preparation {
 const STRIDE = 32;
 
 /** Checks data and settings and builds everything of a run; nothing is written before all of it is known to be right. */
-export async function prepareRun({ settings, makeModel, makeSaveDir, resume, emit, signal }: Preparation): Promise<Run> {
+export async function prepareRun({
+  settings,
+  makeModel,
+  makeSaveDir,
+  resume,
+  emit,
+  signal,
+}: Preparation): Promise<Run> {
   const device = selectDevice(settings.device);
   const precision = choosePrecision(settings.amp, device, settings.channels_last);
   if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
   const data = await readDataYaml(requireData(settings), { datasetsDir: settings.datasets_dir });
-  const [train, val] = [await scan(data, 'train', settings, emit, signal), await scan(data, 'val', settings, emit, signal)];
+  const [train, val] = [
+    await scan(data, 'train', settings, emit, signal),
+    await scan(data, 'val', settings, emit, signal),
+  ];
   const imgsz = Math.ceil(settings.imgsz / STRIDE) * STRIDE;
   if (imgsz !== settings.imgsz) {
-    emit({ event: 'message', level: 'warning', text: `imgsz=${settings.imgsz} is not a multiple of ${STRIDE}: using ${imgsz}` });
+    emit({
+      event: 'message',
+      level: 'warning',
+      text: `imgsz=${settings.imgsz} is not a multiple of ${STRIDE}: using ${imgsz}`,
+    });
   }
 
   useComputeThreads();
@@ -82,7 +96,8 @@ export async function prepareRun({ settings, makeModel, makeSaveDir, resume, emi
   });
   if (resume) {
     optimizer.optimizer.loadStateDict(resume.optimizer);
-    if (precision.scaler && Object.keys(resume.state.scaler).length > 0) scaler.loadStateDict(resume.state.scaler as never);
+    if (precision.scaler && Object.keys(resume.state.scaler).length > 0)
+      scaler.loadStateDict(resume.state.scaler as never);
     for (const [name, parameter] of model.namedParameters()) {
       const gradient = resume.gradients[name];
       if (gradient) parameter.grad = gradient.to(device);
@@ -91,7 +106,8 @@ export async function prepareRun({ settings, makeModel, makeSaveDir, resume, emi
   }
   const { channels } = data;
   const { workers, strict } = settings;
-  const onSkip = ({ file, reason }: Fault) => emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` });
+  const onSkip = ({ file, reason }: Fault) =>
+    emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` });
   const trainBatches = openTrainBatches({ split: train, settings, imgsz, channels, device, onSkip });
   const valBatches = openValBatches({
     split: val,

@@ -1,8 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { formatSettings, type TrainSettings } from '../config/index.ts';
-import { EventLog } from './events.ts';
 import type { EpochEvent, SkipEvent, StepEvent } from './event.ts';
+import { EventLog } from './events.ts';
 import type { RunPrecision } from './precision.ts';
 import { ResultsFile, resultsRow } from './results.ts';
 import { fileSystemError } from './runFolder.ts';
@@ -65,7 +65,10 @@ export class RunFiles {
     const row = resultsRow(event, time);
     this.results.append(row);
     this.events.append(event);
-    this.tensorboard.scalars(event.epoch, [...row].filter(([name]) => name !== 'epoch' && name !== 'time'));
+    this.tensorboard.scalars(
+      event.epoch,
+      [...row].filter(([name]) => name !== 'epoch' && name !== 'time'),
+    );
     this.epochs = event.epoch;
   }
 

@@ -53,7 +53,10 @@ export function fileSystemError(error: unknown, where: string): unknown {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     const hint = 'choose another folder with project=DIR, or change its permissions';
-    return new MezzoError('NO_PERMISSION', `cannot write in ${where}: permission denied`, { hint, cause: error });
+    return new MezzoError('NO_PERMISSION', `cannot write in ${where}: permission denied`, {
+      hint,
+      cause: error,
+    });
   }
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     const hint = 'free some space, or choose another disk with project=DIR';
@@ -61,7 +64,10 @@ export function fileSystemError(error: unknown, where: string): unknown {
   }
   if (code === 'ENOTDIR' || code === 'EEXIST') {
     const hint = 'choose another folder with project=DIR or name=NAME';
-    return new MezzoError('NOT_A_FOLDER', `cannot write in ${where}: a file is in the way`, { hint, cause: error });
+    return new MezzoError('NOT_A_FOLDER', `cannot write in ${where}: a file is in the way`, {
+      hint,
+      cause: error,
+    });
   }
   return error;
 }

@@ -88,7 +88,13 @@ export interface OptimizerChoice {
 }
 
 /** The `auto` rule: SGD for more than 10,000 optimizer steps, AdamW scaled by the number of classes below. */
-export function autoOptimizer(images: number, batch: number, nbs: number, epochs: number, classes: number): OptimizerChoice {
+export function autoOptimizer(
+  images: number,
+  batch: number,
+  nbs: number,
+  epochs: number,
+  classes: number,
+): OptimizerChoice {
   const iterations = Math.ceil(images / Math.max(batch, nbs)) * epochs;
   if (iterations > 10_000) return { name: 'SGD', lr0: 0.01, momentum: 0.9, warmupBiasLr: 0 };
   const lr0 = Number(((0.002 * 5) / (4 + classes)).toFixed(6));

@@ -1,7 +1,7 @@
-import { autocast, GradScaler, keep, nn, noGrad, scope, type Tensor, zeros } from '@mezzo/torch';
+import { autocast, type GradScaler, keep, nn, noGrad, scope, type Tensor, zeros } from '@mezzo/torch';
 import type { DetectionLoss } from '../loss/detection.ts';
-import type { HeadMaps } from '../models/decode.ts';
 import type { DetectionModel } from '../models/build.ts';
+import type { HeadMaps } from '../models/decode.ts';
 import { type DeviceName, deviceType } from './device.ts';
 import type { ModelEma } from './ema.ts';
 import { toInput } from './images.ts';
@@ -44,7 +44,11 @@ export class TrainStep {
     const { model, loss, scaler, precision, device } = this.parts;
     scope(() => {
       const input = toInput(images(), device, precision);
-      const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
+      const region = {
+        device: deviceType(device),
+        dtype: precision.dtype,
+        enabled: precision.enabled,
+      } as const;
       const maps = autocast(region, () => model.forward(input)) as HeadMaps;
       const { total, items } = loss.forward(maps, rows);
       scaler.scale(total).backward();

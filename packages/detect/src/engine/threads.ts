@@ -44,7 +44,9 @@ export async function fastestThreads(run: Run): Promise<{ threads: number; secon
     }
     seconds.set(threads, Math.min(...times.slice(Math.min(1, times.length - 1))));
   }
-  const threads = candidates.reduce((best, count) => (seconds.get(count)! < seconds.get(best)! ? count : best));
+  const threads = candidates.reduce((best, count) =>
+    seconds.get(count)! < seconds.get(best)! ? count : best,
+  );
   setNumThreads(threads);
   return { threads, seconds };
 }

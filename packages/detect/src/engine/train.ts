@@ -1,15 +1,15 @@
 import path from 'node:path';
-import { cuda, getNumThreads, memory, MezzoError } from '@mezzo/torch';
-import { VALIDATION_NMS } from '../metrics/nms.ts';
-import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
+import { cuda, getNumThreads, MezzoError, memory } from '@mezzo/torch';
 import { TARGET_COLUMNS } from '../data/targets.ts';
+import { VALIDATION_NMS } from '../metrics/nms.ts';
 import { imagesOf } from './batches.ts';
+import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
 import { deviceIndex } from './device.ts';
 import type { EpochEvent, TrainEvent } from './event.ts';
-import { randomStates } from './randomState.ts';
 import type { RunPictures } from './pictures.ts';
-import type { RunFiles } from './runFiles.ts';
+import { randomStates } from './randomState.ts';
 import type { Run } from './run.ts';
+import type { RunFiles } from './runFiles.ts';
 import { planIteration } from './schedule.ts';
 import { EarlyStopping } from './stopper.ts';
 import { type ValidateOutcome, validate } from './validator.ts';
@@ -60,7 +60,13 @@ export class Training {
   private lastStepEnd = performance.now();
   private progress: number[] = [0, 0, 0];
 
-  constructor(run: Run, files: RunFiles, pictures: RunPictures, hooks: TrainHooks, position: Position = START) {
+  constructor(
+    run: Run,
+    files: RunFiles,
+    pictures: RunPictures,
+    hooks: TrainHooks,
+    position: Position = START,
+  ) {
     this.run = run;
     this.files = files;
     this.pictures = pictures;
@@ -164,7 +170,10 @@ export class Training {
     const { at, run } = this;
     if (run.settings.save) await this.save(true);
     const resumable = run.settings.save ? '' : ' (save=false: nothing was saved)';
-    throw new MezzoError('INTERRUPTED', `training was interrupted in epoch ${at.epoch + 1} of ${run.settings.epochs}${resumable}`);
+    throw new MezzoError(
+      'INTERRUPTED',
+      `training was interrupted in epoch ${at.epoch + 1} of ${run.settings.epochs}${resumable}`,
+    );
   }
 
   private async endEpoch(begun: number): Promise<TrainEnd['stopped']> {
@@ -205,7 +214,10 @@ export class Training {
     if (settings.save) await this.saveEpoch(event, improved);
     this.hooks.emit(event);
     if (this.hooks.signal?.aborted && !last) {
-      throw new MezzoError('INTERRUPTED', `training was interrupted after epoch ${at.epoch} of ${settings.epochs}`);
+      throw new MezzoError(
+        'INTERRUPTED',
+        `training was interrupted after epoch ${at.epoch} of ${settings.epochs}`,
+      );
     }
     if (settings.time !== null && this.seconds() > settings.time * 3600) return 'time';
     return stop && !last ? 'patience' : null;
@@ -232,7 +244,12 @@ export class Training {
     // best first: a kill between the two leaves a `last` that redoes this epoch and writes `best` again.
     if (improved) await writeCheckpoint(files.best, { ...this.averaged(), epoch, map50, map });
     if (run.settings.save_period > 0 && epoch % run.settings.save_period === 0) {
-      await writeCheckpoint(path.join(files.weights, `epoch${epoch}.safetensors`), { ...this.averaged(), epoch, map50, map });
+      await writeCheckpoint(path.join(files.weights, `epoch${epoch}.safetensors`), {
+        ...this.averaged(),
+        epoch,
+        map50,
+        map,
+      });
     }
     await this.save(false);
   }

@@ -1,25 +1,25 @@
 import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
 import path from 'node:path';
 import { availableCores, type LoadedAddon, loadedAddon } from '@mezzo/libtorch';
 import { getNumThreads, MezzoError, scope, setNumThreads } from '@mezzo/torch';
-import { cpus } from 'node:os';
 import { resolveSettings, type TrainOptions, type TrainSettings } from '../config/index.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
-import { plotResults } from '../plots/results.ts';
 import { profileModel } from '../models/profile.ts';
+import { plotResults } from '../plots/results.ts';
 import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
-import type { StartEvent, TrainEvent } from './event.ts';
 import { evaluate } from './evaluate.ts';
-import { makeTrainable, type ModelSource } from './modelSource.ts';
+import type { StartEvent, TrainEvent } from './event.ts';
+import { type ModelSource, makeTrainable } from './modelSource.ts';
 import { RunPictures } from './pictures.ts';
 import { prepareRun } from './prepare.ts';
+import { type DetectionReport, reportOf } from './report.ts';
 import { readResults } from './results.ts';
 import type { Run } from './run.ts';
 import { RunFiles } from './runFiles.ts';
 import { createRunFolder, findCheckpoints } from './runFolder.ts';
 import { askedThreads, fastestThreads } from './threads.ts';
 import { Training } from './train.ts';
-import { type DetectionReport, reportOf } from './report.ts';
 
 export interface TrainRequest {
   source: ModelSource;
@@ -46,7 +46,12 @@ const RESUME_OVERRIDES: readonly (keyof TrainOptions)[] = [
 ];
 
 /** Trains a detector from settings to pictures, or continues a run; resolves to the validation of its best weights. */
-export async function trainDetector({ source, options, emit, signal }: TrainRequest): Promise<DetectionReport> {
+export async function trainDetector({
+  source,
+  options,
+  emit,
+  signal,
+}: TrainRequest): Promise<DetectionReport> {
   const given = resolveSettings('train', options);
   const resume = await openResume(given);
   const settings = resume ? resumedSettings(resume, options, given, emit) : given;
@@ -72,7 +77,13 @@ export async function trainDetector({ source, options, emit, signal }: TrainRequ
   try {
     emit(startEvent(run, (resume?.state.epoch ?? 0) + 1));
     if (!resume) pictures.labels(run.labelled);
-    const end = await new Training(run, files, pictures, { emit, ...(signal ? { signal } : {}) }, resume?.state).train();
+    const end = await new Training(
+      run,
+      files,
+      pictures,
+      { emit, ...(signal ? { signal } : {}) },
+      resume?.state,
+    ).train();
     const report = await finish(run, files, pictures);
     emit({
       event: 'done',
@@ -95,36 +106,57 @@ async function setThreads(run: Run, before: number | undefined, emit: TrainReque
   if (before !== undefined) return setNumThreads(before);
   const { threads, seconds } = await fastestThreads(run);
   const times = [...seconds].map(([count, time]) => `${count}: ${time.toFixed(2)} s a step`).join(', ');
-  emit({ event: 'message', level: 'info', text: `Compute threads: ${threads} (measured beside the loader, ${times})` });
+  emit({
+    event: 'message',
+    level: 'info',
+    text: `Compute threads: ${threads} (measured beside the loader, ${times})`,
+  });
 }
 
-type Resume = NonNullable<CheckpointContents['training']> & { contents: CheckpointContents; weights: CheckpointContents['weights'] };
+type Resume = NonNullable<CheckpointContents['training']> & {
+  contents: CheckpointContents;
+  weights: CheckpointContents['weights'];
+};
 
 /** The checkpoint that `resume=` names: true is the newest run's. */
 async function openResume(settings: TrainSettings): Promise<Resume | undefined> {
   if (settings.resume === false) return undefined;
-  const file = settings.resume === true ? findCheckpoints(path.resolve(settings.project ?? 'runs'))[0] : settings.resume;
+  const file =
+    settings.resume === true ? findCheckpoints(path.resolve(settings.project ?? 'runs'))[0] : settings.resume;
   if (file === undefined || !existsSync(file)) {
-    const what = file === undefined ? `no run under ${path.resolve(settings.project ?? 'runs')} has a checkpoint` : `no such file: ${file}`;
+    const what =
+      file === undefined
+        ? `no run under ${path.resolve(settings.project ?? 'runs')} has a checkpoint`
+        : `no such file: ${file}`;
     throw new MezzoError('NOTHING_TO_RESUME', `resume: ${what}`, {
       hint: 'a run writes its first checkpoint after its first epoch, or when it is interrupted with Ctrl-C',
     });
   }
   const contents = await readCheckpoint(file);
   if (!contents.training || contents.training.state.finished) {
-    throw new MezzoError('NOTHING_TO_RESUME', `${file}: this training is finished, there is nothing to resume`, {
-      hint: `train on from its weights with model=${file}`,
-    });
+    throw new MezzoError(
+      'NOTHING_TO_RESUME',
+      `${file}: this training is finished, there is nothing to resume`,
+      {
+        hint: `train on from its weights with model=${file}`,
+      },
+    );
   }
   return { ...contents.training, contents, weights: contents.weights };
 }
 
-function resumedSettings(resume: Resume, options: TrainOptions, given: TrainSettings, emit: TrainRequest['emit']): TrainSettings {
+function resumedSettings(
+  resume: Resume,
+  options: TrainOptions,
+  given: TrainSettings,
+  emit: TrainRequest['emit'],
+): TrainSettings {
   const saved = resume.state.settings as unknown as TrainSettings;
   const changed: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(options)) {
     if (key === 'resume' || key === 'model' || value === undefined) continue;
-    if (RESUME_OVERRIDES.includes(key as keyof TrainOptions)) changed[key] = given[key as keyof TrainSettings];
+    if (RESUME_OVERRIDES.includes(key as keyof TrainOptions))
+      changed[key] = given[key as keyof TrainSettings];
     else if (given[key as keyof TrainSettings] !== saved[key as keyof TrainSettings]) {
       const text = `${key} is fixed when a run begins: its value ${String(saved[key as keyof TrainSettings])} stays`;
       emit({ event: 'message', level: 'warning', text });
@@ -179,7 +211,11 @@ async function finish(run: Run, files: RunFiles, pictures: RunPictures): Promise
     pictures,
     folder: settings.plots ? run.saveDir : null,
   });
-  if (settings.plots) await plotResults(readResults(path.join(run.saveDir, 'results.csv')), path.join(run.saveDir, 'results.png'));
+  if (settings.plots)
+    await plotResults(
+      readResults(path.join(run.saveDir, 'results.csv')),
+      path.join(run.saveDir, 'results.png'),
+    );
   await pictures.finish();
   return reportOf(result, { saveDir: run.saveDir });
 }

@@ -1,9 +1,9 @@
 import { autocast, inferenceMode, scope } from '@mezzo/torch';
 import type { ValBatch, ValImage } from '../data/val-loader.ts';
 import type { DetectionLoss } from '../loss/detection.ts';
-import { type DetectionResult, DetectionMetrics } from '../metrics/detection.ts';
+import { DetectionMetrics, type DetectionResult } from '../metrics/detection.ts';
 import type { Detections, Targets } from '../metrics/detections.ts';
-import { nonMaxSuppression, type NmsOptions } from '../metrics/nms.ts';
+import { type NmsOptions, nonMaxSuppression } from '../metrics/nms.ts';
 import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { type BoxGain, clipBoxes, fromNormalized } from '../predict/boxes.ts';
@@ -81,7 +81,11 @@ export async function validate(options: ValidateOptions): Promise<ValidateOutcom
   }
   const result = metrics.result();
   const per = (milliseconds: number) => milliseconds / 1000 / Math.max(images, 1);
-  result.speed = { preprocess: per(spent.preprocess), inference: per(spent.inference), postprocess: per(spent.postprocess) };
+  result.speed = {
+    preprocess: per(spent.preprocess),
+    inference: per(spent.inference),
+    postprocess: per(spent.postprocess),
+  };
   return { result, losses: losses.map((sum) => sum / Math.max(done, 1)) };
 }
 
@@ -93,7 +97,11 @@ function infer(options: ValidateOptions, batch: ValBatch<ImageBlock>, losses: nu
       const begun = performance.now();
       const input = toInput(imagesOf(batch), device, precision);
       const ready = performance.now();
-      const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
+      const region = {
+        device: deviceType(device),
+        dtype: precision.dtype,
+        enabled: precision.enabled,
+      } as const;
       const { decoded, maps } = autocast(region, () => model.predict(input));
       // HOST SYNC: suppression and matching run on the host.
       const predictions = decoded.toTypedArray() as Float32Array;
@@ -114,7 +122,10 @@ function infer(options: ValidateOptions, batch: ValBatch<ImageBlock>, losses: nu
 function toOriginal(boxes: Float32Array, image: ValImage, rule: BoxGain): Float32Array {
   const { gain, pad } = image.placement;
   const gains = rule === 'axis' ? gain : [gain[1], gain[1]];
-  return clipBoxes(boxes.map((value, i) => (value - pad[i % 2]!) / gains[i % 2]!), image);
+  return clipBoxes(
+    boxes.map((value, i) => (value - pad[i % 2]!) / gains[i % 2]!),
+    image,
+  );
 }
 
 const LABEL_COLUMNS = 5;

@@ -6,7 +6,7 @@ import { BatchMemory } from '../engine/batchMemory.ts';
 import { type DeviceName, deviceType } from '../engine/device.ts';
 import { toInput } from '../engine/images.ts';
 import type { RunPrecision } from '../engine/precision.ts';
-import { nonMaxSuppression, type NmsOptions } from '../metrics/nms.ts';
+import { type NmsOptions, nonMaxSuppression } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { RawImage } from '../plots/raster.ts';
 import { type BoxGain, scaleBoxes } from './boxes.ts';
@@ -73,17 +73,27 @@ export class Predictor {
     await Promise.all(
       images.map(({ pixels }, i) => {
         const out = block.bytes.subarray(i * bytes, (i + 1) * bytes);
-        return this.pixels.imageLetterbox(out, letterboxJob(pixels, letterbox(pixels, network), network, 3), pixels.data);
+        return this.pixels.imageLetterbox(
+          out,
+          letterboxJob(pixels, letterbox(pixels, network), network, 3),
+          pixels.data,
+        );
       }),
     );
     const prepared = performance.now();
-    const { predictions, anchors } = this.forward(() => block.images(images.length, 3, network.height, network.width));
+    const { predictions, anchors } = this.forward(() =>
+      block.images(images.length, 3, network.height, network.width),
+    );
     block.release();
     const inferred = performance.now();
     const size = predictions.length / images.length;
     const classes = size / anchors - 4;
     const found = images.map(({ pixels }, i) => {
-      const detections = nonMaxSuppression(predictions.subarray(i * size, (i + 1) * size), classes, options.nms);
+      const detections = nonMaxSuppression(
+        predictions.subarray(i * size, (i + 1) * size),
+        classes,
+        options.nms,
+      );
       return { ...detections, boxes: scaleBoxes(detections.boxes, network, pixels, options.boxGain) };
     });
     const finished = performance.now();
@@ -96,7 +106,15 @@ export class Predictor {
     return images.map(({ path, source, pixels }, i) => {
       const image = typeof source === 'string' ? source : pixels;
       const { width, height } = pixels;
-      return new Results({ path, image, width, height, names: options.model.names, detections: found[i]!, speed });
+      return new Results({
+        path,
+        image,
+        width,
+        height,
+        names: options.model.names,
+        detections: found[i]!,
+        speed,
+      });
     });
   }
 
@@ -117,7 +135,11 @@ export class Predictor {
     return scope(() =>
       inferenceMode(() => {
         const input = grey(toInput(images(), device, precision), model.ch);
-        const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
+        const region = {
+          device: deviceType(device),
+          dtype: precision.dtype,
+          enabled: precision.enabled,
+        } as const;
         const { decoded } = autocast(region, () => model.predict(input));
         // HOST SYNC: suppression runs on the host.
         return { predictions: decoded.toTypedArray() as Float32Array, anchors: decoded.size(2) };
@@ -136,6 +158,8 @@ const LUMA = [0.299, 0.587, 0.114];
 /** Images for a one-channel network: the luma of RGB. */
 function grey(images: Tensor, channels: number): Tensor {
   if (channels !== 1) return images;
-  const weights = tensor(LUMA, { dtype: images.dtype as 'float32', device: images.device }).view([1, 3, 1, 1]);
+  const weights = tensor(LUMA, { dtype: images.dtype as 'float32', device: images.device }).view([
+    1, 3, 1, 1,
+  ]);
   return images.mul(weights).sum([1], true);
 }
