@@ -4,12 +4,12 @@ import { describe, it } from 'node:test';
 import { native } from '@mezzo/libtorch';
 import { AUGMENTATION_DEFAULTS, type Augmentation } from '../src/augment/augmentation.ts';
 import { drawSample, type LayerDraw, type SampleDraw } from '../src/augment/draw.ts';
-import { NO_AFFINE } from '../src/augment/geometry.ts';
+import { letterbox, NO_AFFINE } from '../src/augment/geometry.ts';
 import { colourJitter, type HsvFactors, hsvTables } from '../src/augment/hsv.ts';
 import { type LayerImages, type TrainingPicture, trainingPicture } from '../src/augment/plan.ts';
 import { CounterRandom } from '../src/augment/random.ts';
-import { jitterHsv, type Raster, toGray } from '../src/augment/reference.ts';
-import { BORDER, type SourceImage } from '../src/augment/warp-job.ts';
+import { blankRaster, jitterHsv, type Raster, toGray } from '../src/augment/reference.ts';
+import { BORDER, letterboxJob, type SourceImage } from '../src/augment/warp-job.ts';
 import { drawPicture } from '../src/datasets/picture.ts';
 import { referencePicture } from './reference-picture.ts';
 
@@ -253,6 +253,46 @@ describe('imageWarp', () => {
       [() => imageWarp(out, changed(14, Number.NaN), job.sources), "'matrix' is not a finite number"],
       [() => imageWarp(out, changed(11, 1), job.sources), "'source' must be an integer from 0 to 0"],
       [() => imageWarp(out, [] as unknown as Float64Array, []), 'the job must be a Float64Array'],
+    ];
+    for (const [call, message] of cases) assert.throws(call, { code: 'BAD_ARGUMENT', message });
+  });
+});
+
+describe('imageLetterbox', () => {
+  const { imageLetterbox } = native();
+  const image = source(50, 30, 8);
+  const canvas = { width: 64, height: 48 };
+  const box = letterbox(image, canvas);
+
+  it('makes the luma of the colour picture for one-channel networks', async () => {
+    const colour = blankRaster(64, 48, 3, 0);
+    await imageLetterbox(colour.data, letterboxJob(image, box, canvas, 3), image.pixels);
+    const grey = new Uint8Array(64 * 48);
+    await imageLetterbox(grey, letterboxJob(image, box, canvas, 1), image.pixels);
+    assert.deepEqual(grey, toGray(colour).data);
+  });
+
+  it('refuses jobs that do not fit their buffers', () => {
+    const job = letterboxJob(image, box, canvas, 3);
+    const out = new Uint8Array(64 * 48 * 3);
+    const cases: [() => unknown, string][] = [
+      [
+        () => imageLetterbox(out.subarray(1), job, image.pixels),
+        'out must hold width x height x channels bytes',
+      ],
+      [
+        () => imageLetterbox(out, job, image.pixels.subarray(1)),
+        'the source must hold width x height x 3 bytes',
+      ],
+      [
+        () => imageLetterbox(out, job.with(6, 65), image.pixels),
+        "'new width' must be an integer from 1 to 64",
+      ],
+      [() => imageLetterbox(out, job.with(8, 1), image.pixels), "'left' must be an integer from 0 to 0"],
+      [
+        () => imageLetterbox(out, Float64Array.of(...job, 0), image.pixels),
+        'the job is longer than a letterbox',
+      ],
     ];
     for (const [call, message] of cases) assert.throws(call, { code: 'BAD_ARGUMENT', message });
   });

@@ -50,16 +50,14 @@ void vertical(const int32_t* top, const int32_t* bottom, int32_t weight, int32_t
   }
 }
 
-/// Writes `count` RGB pixels as they are, or as luma.
-void place(const uint8_t* rgb, int32_t count, int32_t channels, uint8_t* out) {
+/// Writes `count` RGB pixels as they are, or as luma; `row` is scratch space.
+void place(const uint8_t* rgb, int32_t count, int32_t channels, uint32_t* row, uint8_t* out) {
   if (channels == 3) {
     std::memcpy(out, rgb, static_cast<size_t>(count) * 3);
     return;
   }
-  for (int32_t i = 0; i < count; ++i) {
-    const uint32_t pixel = rgb[3 * i] | (rgb[3 * i + 1] << 8) | (rgb[3 * i + 2] << 16);
-    storeRow(&pixel, 1, 1, false, out + i);
-  }
+  for (int32_t i = 0; i < count; ++i) row[i] = rgb[3 * i] | (rgb[3 * i + 1] << 8) | (rgb[3 * i + 2] << 16);
+  storeRow(row, count, channels, false, out);
 }
 
 }  // namespace
@@ -76,6 +74,7 @@ void letterbox(const LetterboxJob& job) {
     for (auto& row : cached) row.resize(values);
   }
   std::vector<uint8_t> line(same ? 0 : values);
+  std::vector<uint32_t> packed(job.channels == 3 ? 0 : job.newWidth);
   const auto fetch = [&](int32_t y, int32_t keep) -> const int32_t* {
     for (int i = 0; i < 2; ++i) {
       if (cachedRow[i] == y) return cached[i].data();
@@ -104,7 +103,7 @@ void letterbox(const LetterboxJob& job) {
     }
     const int32_t right = job.left + job.newWidth;
     std::memset(out, job.border, static_cast<size_t>(job.left) * job.channels);
-    place(rgb, job.newWidth, job.channels, out + job.left * job.channels);
+    place(rgb, job.newWidth, job.channels, packed.data(), out + job.left * job.channels);
     std::memset(out + right * job.channels, job.border, static_cast<size_t>(job.width - right) * job.channels);
   }
 }

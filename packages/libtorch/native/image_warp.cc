@@ -5,7 +5,6 @@
 // all exist goes to the vector loop and its ends to the clamped one. Both do the same integer arithmetic.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "image.h"
 

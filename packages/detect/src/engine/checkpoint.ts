@@ -98,7 +98,7 @@ export async function writeCheckpoint(file: string, contents: CheckpointContents
     for (const [number, values] of Object.entries(training.optimizer.state)) {
       for (const [name, value] of Object.entries(values)) {
         if (typeof value === 'object' && value !== null) tensors[`${OPTIMIZER}${number}:${name}`] = value;
-        else (scalars[number] ??= {})[name] = value;
+        else scalars[number] = { ...scalars[number], [name]: value };
       }
     }
     const { param_groups } = training.optimizer;
@@ -117,7 +117,7 @@ export async function readCheckpointMetadata(file: string): Promise<Metadata> {
 }
 
 function parseMetadata(file: string, metadata: Readonly<Record<string, string>>): Metadata {
-  const text = metadata['mezzo'];
+  const text = metadata.mezzo;
   if (text === undefined) {
     throw new MezzoError('NOT_A_CHECKPOINT', `${file} holds tensors but does not say of which model`, {
       hint: 'start from the model instead and take the tensors over: model=yolov8n pretrained=FILE.safetensors',
@@ -150,13 +150,13 @@ export async function readCheckpoint(file: string): Promise<CheckpointContents> 
     else if (key.startsWith(GRADIENT)) gradients[key.slice(GRADIENT.length)] = tensor;
     else if (key.startsWith(OPTIMIZER)) {
       const [number = '', name = ''] = key.slice(OPTIMIZER.length).split(':');
-      (state[number] ??= {})[name] = tensor;
+      state[number] = { ...state[number], [name]: tensor };
     } else weights[key] = tensor;
   }
   const { model: identity, data = null, epoch = 0, map50 = 0, map = 0, training } = metadata;
   if (!training) return { identity, weights, data, epoch, map50, map };
   const { scalars, ...groups } = training.optimizer;
-  for (const [number, values] of Object.entries(scalars)) Object.assign((state[number] ??= {}), values);
+  for (const [number, values] of Object.entries(scalars)) state[number] = { ...state[number], ...values };
   return {
     identity,
     weights,

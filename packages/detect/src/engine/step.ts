@@ -1,4 +1,4 @@
-import { autocast, type GradScaler, keep, nn, noGrad, scope, type Tensor, zeros } from '@mezzo/torch';
+import { autocast, type GradScaler, keep, nn, noGrad, scope, type Tensor, tensor, zeros } from '@mezzo/torch';
 import type { DetectionLoss } from '../loss/detection.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { HeadMaps } from '../models/decode.ts';
@@ -81,7 +81,7 @@ export class TrainStep {
 
   /** Starts the means anew, or from a checkpoint's sums. */
   resetLosses(sums: readonly number[] = [0, 0, 0], batches = 0): void {
-    scope(() => noGrad(() => sums.forEach((sum, i) => this.sums.select(0, i).fill_(sum))));
+    scope(() => noGrad(() => this.sums.copy_(tensor([...sums], { dtype: 'float32' }))));
     this.batches = batches;
   }
 
