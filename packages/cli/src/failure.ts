@@ -40,7 +40,6 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'NO_SUCH_SET',
   'NOT_A_FOLDER',
   'NO_PERMISSION',
-  'NO_SPACE',
   'DISK_FULL',
 ]);
 

@@ -14,7 +14,7 @@ export class AppendFile {
    * Opens the file, creating it when it is missing.
    *
    * @param keep bytes of an existing file to keep; the rest is cut off
-   * @throws {MezzoError} NO_PERMISSION, NO_SPACE
+   * @throws {MezzoError} NO_PERMISSION, DISK_FULL
    */
   constructor(file: string, keep: number) {
     this.file = file;
@@ -35,7 +35,7 @@ export class AppendFile {
   /**
    * Appends all of the bytes, or none.
    *
-   * @throws {MezzoError} NO_SPACE
+   * @throws {MezzoError} DISK_FULL
    */
   append(bytes: Uint8Array): void {
     try {

@@ -11,6 +11,7 @@ import {
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import type { ModelTable } from '../models/description.ts';
 import type { FilePositions } from './runFiles.ts';
+import { fileSystemError } from './runFolder.ts';
 
 /** How to build the network that a file's weights belong to. */
 export interface ModelIdentity {
@@ -104,9 +105,13 @@ export async function writeCheckpoint(file: string, contents: CheckpointContents
     const { param_groups } = training.optimizer;
     metadata.training = { ...training.state, optimizer: { param_groups, scalars } };
   }
-  await saveSafetensors(file, tensors, { mezzo: JSON.stringify(metadata) });
-  // For people; never read back.
-  writeFileAtomically(file.replace(/\.safetensors$/, '.json'), `${JSON.stringify(metadata, null, 2)}\n`);
+  try {
+    await saveSafetensors(file, tensors, { mezzo: JSON.stringify(metadata) });
+    // For people; never read back.
+    writeFileAtomically(file.replace(/\.safetensors$/, '.json'), `${JSON.stringify(metadata, null, 2)}\n`);
+  } catch (error) {
+    throw fileSystemError((error as Error).cause ?? error, file);
+  }
 }
 
 /** The metadata of a checkpoint, without its tensors. @throws {MezzoError} NOT_A_CHECKPOINT */

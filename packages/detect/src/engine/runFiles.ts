@@ -31,7 +31,7 @@ export class RunFiles {
   private readonly tensorboard: TensorBoardLog;
   private epochs: number;
 
-  /** @throws {MezzoError} NO_PERMISSION, NO_SPACE */
+  /** @throws {MezzoError} NO_PERMISSION, DISK_FULL */
   constructor(folder: string, settings: TrainSettings, precision: RunPrecision, from?: FilePositions) {
     this.folder = folder;
     this.weights = path.join(folder, 'weights');

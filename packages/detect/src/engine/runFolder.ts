@@ -17,7 +17,7 @@ export interface RunFolderOptions {
 /**
  * Creates the folder of a run and returns its absolute path: `train`, then `train2`, `train3`, …
  * Two runs that start together get two folders.
- * @throws {MezzoError} NO_PERMISSION or NO_SPACE
+ * @throws {MezzoError} NO_PERMISSION or DISK_FULL
  */
 export function createRunFolder(kind: RunKind, options: RunFolderOptions): string {
   const project = path.resolve(options.project ?? path.join('runs', 'detect'));
@@ -60,7 +60,7 @@ export function fileSystemError(error: unknown, where: string): unknown {
   }
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     const hint = 'free some space, or choose another disk with project=DIR';
-    return new MezzoError('NO_SPACE', `cannot write in ${where}: the disk is full`, { hint, cause: error });
+    return new MezzoError('DISK_FULL', `cannot write in ${where}: the disk is full`, { hint, cause: error });
   }
   if (code === 'ENOTDIR' || code === 'EEXIST') {
     const hint = 'choose another folder with project=DIR or name=NAME';
