@@ -30,6 +30,7 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'NO_SUCH_MODEL',
   'UNKNOWN_MODEL',
   'BAD_MODEL',
+  'BAD_INPUT',
   'CLASS_COUNT',
   'UNSUPPORTED_WEIGHTS',
   'NOT_A_CHECKPOINT',
@@ -41,29 +42,51 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'NOT_A_FOLDER',
   'NO_PERMISSION',
   'DISK_FULL',
+  'WRITE_FAILED',
 ]);
+
+/** What the file system refuses, by the code of Node's error: the user's folder or disk, not a defect. */
+const REFUSED: Readonly<Record<string, readonly [code: string, hint: string]>> = {
+  ENOSPC: ['DISK_FULL', 'free some space, or write to another disk'],
+  EDQUOT: ['DISK_FULL', 'free some of your quota, or write to another disk'],
+  EACCES: ['NO_PERMISSION', 'change the permissions, or choose another file or folder'],
+  EPERM: ['NO_PERMISSION', 'change the permissions, or choose another file or folder'],
+  EROFS: ['NO_PERMISSION', 'the disk is read-only: choose another folder'],
+};
+
+/** The error as Mezzo tells it, or undefined for a defect. */
+function knownError(error: unknown): MezzoError | undefined {
+  if (error instanceof MezzoError) return error;
+  const refused = REFUSED[(error as NodeJS.ErrnoException | null)?.code ?? ''];
+  if (refused === undefined || !(error instanceof Error)) return undefined;
+  return new MezzoError(refused[0], error.message, { hint: refused[1], cause: error });
+}
 
 /** 2: wrong usage or bad input · 130: interrupted · 1: anything else. */
 export function exitCodeOf(error: unknown): number {
-  if (!(error instanceof MezzoError)) return 1;
-  if (error.code === 'INTERRUPTED') return 130;
-  return BAD_INPUT.has(error.code) ? 2 : 1;
+  const known = knownError(error);
+  if (known === undefined) return 1;
+  if (known.code === 'INTERRUPTED') return 130;
+  return BAD_INPUT.has(known.code) ? 2 : 1;
 }
 
 /** Tells an error: as the JSON line of the contract, or as text with its hint. Bugs come with their stack. */
 export function reportFailure(error: unknown, json: boolean, terminal: Terminal): void {
-  const known = error instanceof MezzoError;
+  const known = knownError(error);
   const message = error instanceof Error ? error.message : String(error);
-  const hint = known ? error.hint : undefined;
   if (json) {
-    const code = known ? error.code : 'INTERNAL';
+    const { code, hint } = known ?? { code: 'INTERNAL', hint: undefined };
     terminal.print(JSON.stringify({ event: 'error', code, message, hint }));
-    if (known) return;
-  } else if (known) {
-    terminal.note(`${terminal.red('error:')} ${message}`);
-    if (hint !== undefined && !message.includes(hint)) terminal.note(`${terminal.yellow('hint:')}  ${hint}`);
+    if (known !== undefined) return;
+  }
+  if (known === undefined) {
+    terminal.note(`${terminal.red('error:')} this is a defect of Mezzo, please report it`);
+    terminal.note(error instanceof Error ? (error.stack ?? message) : message);
     return;
   }
-  terminal.note(`${terminal.red('error:')} this is a defect of Mezzo, please report it`);
-  terminal.note(error instanceof Error ? (error.stack ?? message) : message);
+  terminal.note(`${terminal.red('error:')} ${message}`);
+  // An error about LibTorch has its cure in its text already.
+  if (known.hint !== undefined && !message.includes(known.hint)) {
+    terminal.note(`${terminal.yellow('hint:')}  ${known.hint}`);
+  }
 }

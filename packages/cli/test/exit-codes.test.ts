@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError } from '@mezzo/detect/config';
 import { MezzoError, TorchError } from '@mezzo/libtorch/errors';
-import { BAD_INPUT, exitCodeOf, UsageError } from '../src/failure.ts';
+import { BAD_INPUT, exitCodeOf, reportFailure, UsageError } from '../src/failure.ts';
 import { ROOT } from './mezzo.ts';
+import { recordingTerminal } from './recording-terminal.ts';
 
 test('bad input exits with 2, an interruption with 130, everything else with 1', () => {
   assert.equal(exitCodeOf(new UsageError('USAGE', 'no')), 2);
@@ -14,6 +15,33 @@ test('bad input exits with 2, an interruption with 130, everything else with 1',
   assert.equal(exitCodeOf(new TorchError('OUT_OF_MEMORY', 'no')), 1);
   assert.equal(exitCodeOf(new Error('no')), 1);
   assert.equal(exitCodeOf('no'), 1);
+});
+
+test('a full disk and a folder without permission are told as such; anything else unknown as a defect', () => {
+  const full = Object.assign(new Error("ENOSPC: no space left on device, write 'a.jpg'"), { code: 'ENOSPC' });
+  const terminal = recordingTerminal({ interactive: false });
+  reportFailure(full, false, terminal);
+  assert.equal(exitCodeOf(full), 2);
+  assert.deepEqual(terminal.notes, [
+    "error: ENOSPC: no space left on device, write 'a.jpg'",
+    'hint:  free some space, or write to another disk',
+  ]);
+  reportFailure(full, true, terminal);
+  reportFailure(new TypeError('x is no function'), true, terminal);
+  assert.deepEqual(
+    terminal.printed.map((line) => JSON.parse(line) as object),
+    [
+      {
+        event: 'error',
+        code: 'DISK_FULL',
+        message: full.message,
+        hint: 'free some space, or write to another disk',
+      },
+      { event: 'error', code: 'INTERNAL', message: 'x is no function' },
+    ],
+  );
+  assert.equal(terminal.notes[2], 'error: this is a defect of Mezzo, please report it');
+  assert.match(terminal.notes[3]!, /^TypeError: x is no function\n {4}at /);
 });
 
 /** Codes of this layer and the one below that are no fault of the input. */

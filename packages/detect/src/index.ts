@@ -1,5 +1,5 @@
 export { MezzoError } from '@mezzo/libtorch';
-export { TaskAlignedAssigner } from './assign/taskAligned.ts';
+export { TaskAlignedAssigner } from './assign/task-aligned.ts';
 export { AUGMENTATION_DEFAULTS, AUGMENTATION_KEYS, type Augmentation } from './augment/augmentation.ts';
 export type {
   PredictOptions,

@@ -10,12 +10,12 @@ import {
 import { selectDevice } from './engine/device.ts';
 import type { TrainEvent } from './engine/event.ts';
 import { measure } from './engine/measure.ts';
-import { type ModelSource, makeEvaluable, openModel } from './engine/modelSource.ts';
+import { type ModelSource, makeEvaluable, openModel } from './engine/model-source.ts';
 import { choosePrecision } from './engine/precision.ts';
 import type { DetectionReport } from './engine/report.ts';
-import { createRunFolder } from './engine/runFolder.ts';
+import { createRunFolder } from './engine/run-folder.ts';
 import { useComputeThreads } from './engine/threads.ts';
-import { trainDetector } from './engine/trainDetector.ts';
+import { trainDetector } from './engine/train-detector.ts';
 import { PREDICTION_NMS } from './metrics/nms.ts';
 import type { DetectionModel } from './models/build.ts';
 import { type ModelProfile, profileModel } from './models/profile.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadSafetensors, scope, type Tensor, tensor } from '@mezzo/torch';
 import type { CentreRule, Targets } from '../src/assign/candidates.ts';
-import { TaskAlignedAssigner } from '../src/assign/taskAligned.ts';
+import { TaskAlignedAssigner } from '../src/assign/task-aligned.ts';
 import { assertAllClose, fixturePath, readGolden, values } from './golden.ts';
 
 interface AssignerGolden {

@@ -99,6 +99,7 @@ test('devices are named as LibTorch names them', async () => {
     ['device=0', 'cuda:0'],
     ['device=cuda', 'cuda:0'],
     ['device=cuda:3', 'cuda:3'],
+    ["device='2'", 'cuda:2'],
     ['device=[1]', 'cuda:1'],
   ]) {
     assert.deepEqual(await options(line!), { device }, line);
@@ -108,7 +109,13 @@ test('devices are named as LibTorch names them', async () => {
 
 test("YOLOv5's spellings", async () => {
   const line = '--img 640 --batch 16 --epochs 3 --weights w.safetensors --noautoanchor=False --cache=False';
-  assert.deepEqual(await options(line), { imgsz: 640, batch: 16, epochs: 3, model: 'w.safetensors' });
+  assert.deepEqual(await options(line), {
+    imgsz: 640,
+    batch: 16,
+    epochs: 3,
+    model: 'w.safetensors',
+    cache: false,
+  });
   assert.deepEqual(await options('--weights= --cfg models/yolov5s.yaml'), { model: 'models/yolov5s.yaml' });
   assert.deepEqual(await options('--weights w.safetensors --cfg yolov8n.yaml'), {
     model: 'yolov8n.yaml',
@@ -180,7 +187,7 @@ test('what exists elsewhere and not here is refused with a sentence', async () =
     [['device=mps'], 'device=mps: Mezzo runs on the CPU and on CUDA devices'],
     [['amp=auto'], 'amp=auto: a plan that heals itself is not there yet: give true, fp16, bf16 or false'],
     [['scaler=computed'], 'scaler=computed: only the rule of torch is there yet'],
-    [['cache=ram'], 'cache=ram: keeping decoded images is not there yet'],
+    [['cache=disk'], 'cache=disk: keeping decoded images on disk is not there yet: give ram or false'],
     [['mask_ratio=2'], 'mask_ratio=2: it belongs to segmentation, and Mezzo trains detectors'],
     [['task=segment'], 'task=segment: Mezzo detects: segment, pose, classify and obb are other tasks'],
     [['source=a.jpg'], 'source is an option of mezzo predict, not of mezzo train'],
@@ -194,8 +201,5 @@ test('what exists elsewhere and not here is refused with a sentence', async () =
 });
 
 test('keys of other tasks are accepted at their defaults', async () => {
-  assert.deepEqual(
-    await options('mask_ratio=4 pose=12.0 overlap_mask=True tracker=botsort.yaml cache=False'),
-    {},
-  );
+  assert.deepEqual(await options('mask_ratio=4 pose=12.0 overlap_mask=True tracker=botsort.yaml'), {});
 });

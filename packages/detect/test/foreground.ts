@@ -1,4 +1,4 @@
-import type { Assignment } from '../src/assign/taskAligned.ts';
+import type { Assignment } from '../src/assign/task-aligned.ts';
 import { values } from './golden.ts';
 
 /** Anchors that each target owns, image by image in the order of the label rows, padded with 0 to equal length. */

@@ -15,7 +15,7 @@ import {
   type Summary,
   values,
 } from './golden.ts';
-import { rawMaps } from './rawMaps.ts';
+import { rawMaps } from './raw-maps.ts';
 
 interface ModelGolden {
   nc: number;

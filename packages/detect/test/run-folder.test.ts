@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import { createRunFolder, fileSystemError, findCheckpoints } from '../src/engine/runFolder.ts';
+import { createRunFolder, fileSystemError, findCheckpoints } from '../src/engine/run-folder.ts';
 import { MezzoError } from '../src/index.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'mezzo-run-'));

@@ -10,7 +10,7 @@ export {
 } from './backends/backends.ts';
 export { memory } from './backends/memory.ts';
 export * as cuda from './cuda/index.ts';
-export { type HostMemory, hostMemory } from './data/hostMemory.ts';
+export { type HostMemory, hostMemory } from './data/host-memory.ts';
 export * as data from './data/index.ts';
 export * as nn from './nn/index.ts';
 export * as ops from './ops/aten.generated.ts';

@@ -1,5 +1,5 @@
 import { memory, setNumThreads } from '@mezzo/torch';
-import { stepHarness } from './stepHarness.ts';
+import { stepHarness } from './step-harness.ts';
 import { type BenchRow, row, type Suite } from './suite.ts';
 
 const STEPS = 200;

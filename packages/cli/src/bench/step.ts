@@ -1,6 +1,6 @@
 import { setNumThreads } from '@mezzo/torch';
 import { Peer } from './peer.ts';
-import { type StepHarness, stepHarness } from './stepHarness.ts';
+import { type StepHarness, stepHarness } from './step-harness.ts';
 import { alternate, type BenchRow, row, type Suite } from './suite.ts';
 
 const STEPS_A_ROUND = 3;

@@ -35,7 +35,7 @@ export const demo: Command = {
     'and memory, mAP, skipped steps and loss scale side by side. Leaves weights, results.png and predicted pictures ' +
     `in runs/demo. Exit code 1 if a run stays below mAP50 ${REQUIRED_MAP50}.`,
   examples: [
-    ['mezzo demo', 'three to five minutes on two cores'],
+    ['mezzo demo', 'two to four minutes on two cores'],
     ['mezzo demo epochs=30 imgsz=320 --out big', 'longer, larger, elsewhere'],
   ],
   options,

@@ -80,7 +80,7 @@ const KINDS: Record<Kind, Reader> = {
       const one = Array.isArray(value) && value.length === 1 ? (value[0] as unknown) : value;
       if (Number.isSafeInteger(one)) return (one as number) >= 0 ? `cuda:${one}` : undefined;
       if (typeof one !== 'string') return undefined;
-      const match = /^(?:(cpu)|cuda(?::(\d+))?)$/i.exec(one.trim());
+      const match = /^(?:(cpu)|cuda|(?:cuda:)?(\d+))$/i.exec(one.trim());
       if (!match) return undefined;
       return match[1] ? 'cpu' : `cuda:${Number(match[2] ?? 0)}`;
     },

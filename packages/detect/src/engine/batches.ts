@@ -6,7 +6,7 @@ import type { Fault } from '../data/inspect-image.ts';
 import type { Split } from '../data/scan.ts';
 import { TrainLoader } from '../data/train-loader.ts';
 import { ValLoader } from '../data/val-loader.ts';
-import { BatchMemory, type ImageBlock } from './batchMemory.ts';
+import { BatchMemory, type ImageBlock } from './batch-memory.ts';
 import type { DeviceName } from './device.ts';
 
 export type TrainBatches = TrainLoader<ImageBlock>;
@@ -42,6 +42,7 @@ export function openTrainBatches(source: Source & { settings: TrainSettings }): 
     seed: settings.seed,
     workers: settings.workers,
     strict: settings.strict,
+    cacheRam: settings.cache !== false,
   });
 }
 
@@ -50,10 +51,11 @@ export interface ValSource extends Source {
   rect: boolean;
   workers: number;
   strict: boolean;
+  cacheRam: boolean;
 }
 
 export function openValBatches(source: ValSource): ValBatches {
-  const { split, imgsz, channels, batch, rect, workers, strict } = source;
+  const { split, imgsz, channels, batch, rect, workers, strict, cacheRam } = source;
   return new ValLoader({
     ...common(source),
     images: split.images,
@@ -63,6 +65,7 @@ export function openValBatches(source: ValSource): ValBatches {
     rect,
     workers,
     strict,
+    cacheRam,
   });
 }
 

@@ -10,8 +10,8 @@ import {
 } from '@mezzo/torch';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import type { ModelTable } from '../models/description.ts';
-import type { FilePositions } from './runFiles.ts';
-import { fileSystemError } from './runFolder.ts';
+import type { FilePositions } from './run-files.ts';
+import { fileSystemError } from './run-folder.ts';
 
 /** How to build the network that a file's weights belong to. */
 export interface ModelIdentity {

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { AppendFile } from './appendFile.ts';
+import { AppendFile } from './append-file.ts';
 
 const NEWLINE = 0x0a;
 

@@ -21,7 +21,7 @@ import type { TrainEvent } from './event.ts';
 import { RunPictures } from './pictures.ts';
 import { choosePrecision } from './precision.ts';
 import { type DetectionReport, reportOf } from './report.ts';
-import { createRunFolder, fileSystemError } from './runFolder.ts';
+import { createRunFolder, fileSystemError } from './run-folder.ts';
 import { useComputeThreads } from './threads.ts';
 import { targetsOf } from './validator.ts';
 
@@ -85,6 +85,7 @@ export async function measure({
     device,
     workers: settings.workers,
     strict: settings.strict,
+    cacheRam: false,
     onSkip: ({ file, reason }) => emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` }),
   });
   const writes = settings.plots || settings.save_json;

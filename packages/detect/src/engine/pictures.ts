@@ -5,7 +5,7 @@ import type { ValBatch } from '../data/val-loader.ts';
 import type { Detections } from '../metrics/detections.ts';
 import { plotLabels } from '../plots/labels.ts';
 import { detectionBoxes, plotMosaic, targetBoxes } from '../plots/mosaic.ts';
-import type { ImageBlock } from './batchMemory.ts';
+import type { ImageBlock } from './batch-memory.ts';
 
 const SAMPLES = 3;
 const COLUMNS = 5;

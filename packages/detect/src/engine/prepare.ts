@@ -1,5 +1,5 @@
 import { backends, GradScaler, MezzoError, manualSeed, useDeterministicAlgorithms } from '@mezzo/torch';
-import { TaskAlignedAssigner } from '../assign/taskAligned.ts';
+import { TaskAlignedAssigner } from '../assign/task-aligned.ts';
 import type { TrainSettings } from '../config/index.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
 import type { Fault } from '../data/inspect-image.ts';
@@ -14,7 +14,7 @@ import { ModelEma } from './ema.ts';
 import type { TrainEvent } from './event.ts';
 import { buildOptimizer } from './optimizer.ts';
 import { choosePrecision } from './precision.ts';
-import { restoreRandomStates } from './randomState.ts';
+import { restoreRandomStates } from './random-state.ts';
 import type { Run } from './run.ts';
 import { autoOptimizer, type OptimizerChoice, type ScheduleOptions, scaledWeightDecay } from './schedule.ts';
 import { TrainStep } from './step.ts';
@@ -118,6 +118,7 @@ export async function prepareRun({
     device,
     workers,
     strict,
+    cacheRam: settings.cache !== false,
     onSkip,
   });
   const step = new TrainStep({ model, loss, optimizer, ema, scaler, precision, device, clip: settings.clip });

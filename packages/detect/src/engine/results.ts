@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { formatGeneral } from '../plots/general-format.ts';
 import type { TrainingHistory } from '../plots/results.ts';
-import { AppendFile } from './appendFile.ts';
+import { AppendFile } from './append-file.ts';
 import type { EpochEvent } from './event.ts';
 
 const DIGITS = 6;

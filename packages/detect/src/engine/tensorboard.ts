@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
-import { AppendFile } from './appendFile.ts';
+import { AppendFile } from './append-file.ts';
 import { crc32c } from './crc32c.ts';
 
 /** How far a TensorBoard file was written; belongs into a checkpoint. */

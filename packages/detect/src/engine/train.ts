@@ -7,9 +7,9 @@ import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoin
 import { deviceIndex } from './device.ts';
 import type { EpochEvent, TrainEvent } from './event.ts';
 import type { RunPictures } from './pictures.ts';
-import { randomStates } from './randomState.ts';
+import { randomStates } from './random-state.ts';
 import type { Run } from './run.ts';
-import type { RunFiles } from './runFiles.ts';
+import type { RunFiles } from './run-files.ts';
 import { planIteration } from './schedule.ts';
 import { EarlyStopping } from './stopper.ts';
 import { type ValidateOutcome, validate } from './validator.ts';

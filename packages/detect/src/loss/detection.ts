@@ -1,5 +1,5 @@
 import { noGrad, scope, stack, type Tensor, zeros } from '@mezzo/torch';
-import { type Assignment, TaskAlignedAssigner } from '../assign/taskAligned.ts';
+import { type Assignment, TaskAlignedAssigner } from '../assign/task-aligned.ts';
 import { type AnchorGrid, anchorGrid, levelsOf } from '../models/anchors.ts';
 import {
   bbox2dist,

@@ -2,7 +2,7 @@ import { type NativeImage, native } from '@mezzo/libtorch';
 import { autocast, inferenceMode, scope, type Tensor, tensor } from '@mezzo/torch';
 import { letterbox, type Size } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
-import { BatchMemory } from '../engine/batchMemory.ts';
+import { BatchMemory } from '../engine/batch-memory.ts';
 import { type DeviceName, deviceType } from '../engine/device.ts';
 import { toInput } from '../engine/images.ts';
 import type { RunPrecision } from '../engine/precision.ts';

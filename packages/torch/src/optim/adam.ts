@@ -3,10 +3,10 @@ import { foreachAddScalar_, foreachSub_ } from '../ops/foreach.ts';
 import { zerosLike } from '../tensor/creation.ts';
 import { keep } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { type AdamLists, adamForeach } from './adamForeach.ts';
-import { overflowOfForeach } from './ampScaling.ts';
+import { type AdamLists, adamForeach } from './adam-foreach.ts';
+import { overflowOfForeach } from './amp-scaling.ts';
 import { OptimizerError } from './errors.ts';
-import { fusedAllowed, splitByLayout } from './kernelChoice.ts';
+import { fusedAllowed, splitByLayout } from './kernel-choice.ts';
 import { type Batch, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
 import { stepCounter } from './state.ts';
 

@@ -4,9 +4,9 @@ import { toDense } from '../ops/sparse.ts';
 import { zerosLike } from '../tensor/creation.ts';
 import { keep } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { overflowOfForeach } from './ampScaling.ts';
+import { overflowOfForeach } from './amp-scaling.ts';
 import { OptimizerError } from './errors.ts';
-import { fusedAllowed, splitByLayout } from './kernelChoice.ts';
+import { fusedAllowed, splitByLayout } from './kernel-choice.ts';
 import { type Batch, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
 
 export interface SGDGroup extends ParamGroup {

@@ -98,11 +98,12 @@ export const runOptions = {
     help: 'part of the training images to use',
   },
   cache: {
-    type: 'bool|text',
+    type: 'bool|choice',
     default: false,
+    choices: ['ram'],
     commands: TRAIN,
-    help: 'keep decoded images',
-    refused: 'keeping decoded images is not there yet',
+    help: 'true or ram: decode every image once and keep it in memory; mosaics then draw from the whole set',
+    later: [[/^disk$/i, 'keeping decoded images on disk is not there yet: give ram or false']],
   },
   single_cls: {
     type: 'bool',

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { fileSystemError } from './runFolder.ts';
+import { fileSystemError } from './run-folder.ts';
 
 /**
  * A file that only grows, and whose length goes into every checkpoint, so that a resumed run can cut off what was

@@ -10,14 +10,14 @@ import { plotResults } from '../plots/results.ts';
 import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
 import { evaluate } from './evaluate.ts';
 import type { StartEvent, TrainEvent } from './event.ts';
-import { type ModelSource, makeTrainable } from './modelSource.ts';
+import { type ModelSource, makeTrainable } from './model-source.ts';
 import { RunPictures } from './pictures.ts';
 import { prepareRun } from './prepare.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 import { readResults } from './results.ts';
 import type { Run } from './run.ts';
-import { RunFiles } from './runFiles.ts';
-import { createRunFolder, findCheckpoints } from './runFolder.ts';
+import { RunFiles } from './run-files.ts';
+import { createRunFolder, findCheckpoints } from './run-folder.ts';
 import { askedThreads, fastestThreads } from './threads.ts';
 import { Training } from './train.ts';
 

@@ -5,10 +5,10 @@ import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
 import { AmpError } from './errors.ts';
-import { type GradScalerState, LossScale } from './lossScale.ts';
+import { type GradScalerState, LossScale } from './loss-scale.ts';
 import { Replicas } from './replicas.ts';
 import type { AutocastDevice } from './state.ts';
-import { type HasParamGroups, unscaleGrads } from './unscaleGrads.ts';
+import { type HasParamGroups, unscaleGrads } from './unscale-grads.ts';
 
 export interface GradScalerOptions {
   /** Default: 'cuda' when there is a GPU, else 'cpu'. */

@@ -5,7 +5,7 @@ import type { EpochEvent, SkipEvent, StepEvent } from './event.ts';
 import { EventLog } from './events.ts';
 import type { RunPrecision } from './precision.ts';
 import { ResultsFile, resultsRow } from './results.ts';
-import { fileSystemError } from './runFolder.ts';
+import { fileSystemError } from './run-folder.ts';
 import { TensorBoardLog, type TensorBoardPosition } from './tensorboard.ts';
 
 /** Lengths of the growing files at a checkpoint, to which a resumed run cuts them back. */

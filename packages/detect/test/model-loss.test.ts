@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { scope, setNumThreads } from '@mezzo/torch';
 import type { CentreRule } from '../src/assign/candidates.ts';
-import { TaskAlignedAssigner } from '../src/assign/taskAligned.ts';
+import { TaskAlignedAssigner } from '../src/assign/task-aligned.ts';
 import { DetectionLoss } from '../src/loss/detection.ts';
 import { foregroundPerTarget } from './foreground.ts';
 import {
