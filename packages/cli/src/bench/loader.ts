@@ -4,6 +4,8 @@ import { Peer } from './peer.ts';
 import { alternate, type BenchRow, row, type Suite } from './suite.ts';
 
 const EPOCHS_A_ROUND = 2;
+// The default of the option `workers`.
+const TRAINING_WORKERS = 8;
 
 /** Images per second of the training loader: decode, mosaic, affine, colour, flip; nothing cached, no model. */
 export const loader: Suite = {
@@ -23,7 +25,7 @@ export const loader: Suite = {
       channels: 3,
       augment: AUGMENTATION_DEFAULTS,
       seed: 0,
-      workers: threads,
+      workers: TRAINING_WORKERS,
       allocate: plainMemory(),
       pixels: native(),
     });

@@ -35,12 +35,14 @@ export const overhead: Suite = {
           });
         }
       });
+    const disposed = inScopes(() => x.add(y).dispose());
     const method = inScopes(() => x.add(y));
     const wrapper = inScopes(() => ops.add(x, y));
     const sides: [string, () => number[]][] = [
       ['bridge: call and free a handle', bridge],
-      ['Tensor.add in a scope', method],
-      ['ops.add in a scope', wrapper],
+      ['Tensor.add, disposed at once', disposed],
+      ['Tensor.add, freed by its scope', method],
+      ['ops.add, freed by its scope', wrapper],
     ];
     for (const [, side] of sides) side();
     const peer = peerPython === null ? null : await Peer.start(peerPython, 'overhead.py');

@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+
 /** Maps items through an async function, at most `limit` at a time; results keep the order of the items. */
 export async function mapConcurrent<T, R>(
   items: readonly T[],
@@ -42,4 +44,12 @@ export class Gate {
 export async function settleAll<T>(tasks: readonly Promise<T>[]): Promise<T[]> {
   await Promise.allSettled(tasks);
   return Promise.all(tasks);
+}
+
+/**
+ * Pictures that are prepared at a time: as many as asked for, at most two for each core. A picture waits for the
+ * JavaScript thread between its jobs; with only one a core, the core would wait with it.
+ */
+export function picturesInFlight(workers: number): number {
+  return Math.max(1, Math.min(workers, 2 * availableParallelism()));
 }

@@ -1,11 +1,10 @@
 /** Training batches: decoded, augmented and written into batch memory off the JavaScript thread. */
-import { availableParallelism } from 'node:os';
 import type { NativeImage } from '@mezzo/libtorch';
 import type { Augmentation } from '../augment/augmentation.ts';
 import { drawSample, type LayerDraw } from '../augment/draw.ts';
 import { type LabelledSource, type LayerImages, trainingPicture } from '../augment/plan.ts';
 import { epochOrder } from '../augment/random.ts';
-import { Gate, settleAll } from './concurrent.ts';
+import { Gate, picturesInFlight, settleAll } from './concurrent.ts';
 import { DecodedImages } from './decoded-images.ts';
 import type { Allocate, ImageMemory } from './image-memory.ts';
 import type { Fault } from './inspect-image.ts';
@@ -21,7 +20,7 @@ export interface TrainLoaderOptions<M extends ImageMemory> {
   channels: 1 | 3;
   augment: Augmentation;
   seed: number;
-  /** Pictures prepared at a time, at most one for each core; 0 prepares nothing ahead. */
+  /** Pictures prepared at a time, at most two for each core; 0 prepares nothing ahead. */
   workers: number;
   /** Keep every decoded image in memory; mosaic partners then come from the whole set. */
   cacheRam?: boolean;
@@ -73,7 +72,7 @@ export class TrainLoader<M extends ImageMemory> {
     const { images, imgsz, pixels, batch, workers, cacheRam = false, strict = false, onSkip } = options;
     this.options = options;
     this.decoded = new DecodedImages({ images, pixels, imgsz, keepAll: cacheRam, strict, onSkip });
-    this.gate = new Gate(Math.max(1, Math.min(workers, availableParallelism())));
+    this.gate = new Gate(picturesInFlight(workers));
     this.pool = cacheRam ? images.length : Math.min(images.length, POOL_BATCHES * batch, POOL_LIMIT);
   }
 

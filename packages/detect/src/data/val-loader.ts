@@ -1,9 +1,8 @@
 /** Validation batches: letterboxed pictures in a fixed order, without any augmentation. */
-import { availableParallelism } from 'node:os';
 import type { NativeImage } from '@mezzo/libtorch';
 import { fitLongSide, letterbox, type Size } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
-import { Gate, settleAll } from './concurrent.ts';
+import { Gate, picturesInFlight, settleAll } from './concurrent.ts';
 import { DecodedImages } from './decoded-images.ts';
 import type { Allocate, ImageMemory } from './image-memory.ts';
 import type { Fault } from './inspect-image.ts';
@@ -70,7 +69,7 @@ export class ValLoader<M extends ImageMemory> {
     const { images, imgsz, batch, pixels, workers, rect, cacheRam = false, strict = false, onSkip } = options;
     this.options = options;
     this.decoded = new DecodedImages({ images, pixels, imgsz: 0, keepAll: cacheRam, strict, onSkip });
-    this.gate = new Gate(Math.max(1, Math.min(workers, availableParallelism())));
+    this.gate = new Gate(picturesInFlight(workers));
     const order = Array.from(images.keys());
     this.order = rect ? order.sort((a, b) => aspect(images[a]!) - aspect(images[b]!)) : order;
     const { stride = 32, pad = 0.5 } = options;

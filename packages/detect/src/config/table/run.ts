@@ -74,7 +74,7 @@ export const runOptions = {
     default: 8,
     range: [0, 256],
     commands: TRAIN_VAL,
-    help: 'images prepared at a time, at most one for each core; 0: none ahead of the step',
+    help: 'images prepared at a time, at most two for each core; 0: none ahead of the step',
   },
   seed: {
     type: 'int',
