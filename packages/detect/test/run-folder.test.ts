@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
@@ -36,7 +36,22 @@ test('a file where the folder should be is named', () => {
   );
 });
 
-test('a full disk is named as such', { skip: existsSync('/dev/full') ? false : 'needs /dev/full' }, () => {
+test('a folder that may not be written is named, with the way out', () => {
+  // Nobody may make folders there, root included.
+  const project = '/sys/mezzo';
+  assert.throws(
+    () => createRunFolder('train', { ...options, project }),
+    (error: unknown) => {
+      assert.ok(error instanceof MezzoError);
+      assert.equal(error.code, 'NO_PERMISSION');
+      assert.equal(error.message, `cannot write in ${project}: permission denied`);
+      assert.equal(error.hint, 'choose another folder with project=DIR, or change its permissions');
+      return true;
+    },
+  );
+});
+
+test('a full disk is named as such', () => {
   let failure: unknown;
   try {
     writeFileSync('/dev/full', 'x');

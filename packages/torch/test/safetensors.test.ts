@@ -1,18 +1,10 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import {
   type DType,
   loadSafetensors,
@@ -335,7 +327,7 @@ describe('atomic writing', () => {
     });
   });
 
-  test('a full disk', { skip: existsSync('/dev/full') ? false : 'needs /dev/full' }, () => {
+  test('a full disk', () => {
     const path = at('full');
     assert.throws(
       () =>
@@ -352,22 +344,29 @@ describe('atomic writing', () => {
   });
 });
 
+/** Reads a file with nothing but Python's standard library, so that every machine that runs Mezzo can. */
+const READER = `
+import json, struct, sys
+
+FORMATS = {'F32': 'f', 'F16': 'e', 'I64': 'q', 'BOOL': '?', 'BF16': 'H'}
+
+def values(entry, data):
+    begin, end = entry['data_offsets']
+    letter = FORMATS[entry['dtype']]
+    found = struct.unpack('<%d%s' % ((end - begin) // struct.calcsize(letter), letter), data[begin:end])
+    if entry['dtype'] == 'BF16':
+        found = [struct.unpack('<f', struct.pack('<I', bits << 16))[0] for bits in found]
+    return [entry['dtype'], entry['shape'], list(found)]
+
+with open(sys.argv[1], 'rb') as file:
+    header = json.loads(file.read(struct.unpack('<Q', file.read(8))[0]))
+    data = file.read()
+metadata = header.pop('__metadata__')
+print(json.dumps([metadata, {name: values(entry, data) for name, entry in header.items()}]))
+`;
+
 describe('exchange with Python', () => {
-  const python = process.env.MEZZO_PYTHON ?? 'python3';
-  const run = (script: string, ...args: string[]) =>
-    execFileSync(python, ['-c', script, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-
-  const available = (() => {
-    try {
-      run('import safetensors.torch, torch');
-      return true;
-    } catch {
-      return false;
-    }
-  })();
-  const skip = available ? false : `${python} has no safetensors and torch`;
-
-  test('Python reads our files', { skip }, () => {
+  test('Python reads our files', () => {
     const path = at('ours.safetensors');
     saveSafetensors(
       path,
@@ -380,38 +379,28 @@ describe('exchange with Python', () => {
       },
       { who: 'mezzo' },
     );
-    const script = `
-import json, sys
-from safetensors import safe_open
-with safe_open(sys.argv[1], 'pt') as f:
-    print(json.dumps([f.metadata(), {k: [str(f.get_tensor(k).dtype), f.get_tensor(k).tolist()] for k in sorted(f.keys())}]))`;
-    assert.deepEqual(JSON.parse(run(script, path)), [
+    const python = process.env.MEZZO_PYTHON ?? 'python3';
+    const read = execFileSync(python, ['-c', READER, path], { encoding: 'utf8' });
+    assert.deepEqual(JSON.parse(read), [
       { who: 'mezzo' },
       {
-        b: ['torch.bfloat16', [0.10009765625]],
-        f: ['torch.float32', [[1.5, -2]]],
-        h: ['torch.float16', [0.5]],
-        i: ['torch.int64', [2 ** 40]],
-        m: ['torch.bool', [true]],
+        f: ['F32', [1, 2], [1.5, -2]],
+        h: ['F16', [1], [0.5]],
+        b: ['BF16', [1], [0.10009765625]],
+        i: ['I64', [1], [2 ** 40]],
+        m: ['BOOL', [1], [true]],
       },
     ]);
   });
 
-  test('we read Python’s files', { skip }, async () => {
-    const path = at('theirs.safetensors');
-    run(
-      `
-import sys, torch
-from safetensors.torch import save_file
-save_file({'f': torch.tensor([[1.5, -2.0]]), 'b': torch.tensor([0.1], dtype=torch.bfloat16), 'm': torch.tensor([True]),
-           'i': torch.tensor(7), 'e': torch.zeros(0, 2)}, sys.argv[1], {'who': 'python'})`,
-      path,
-    );
+  test('we read what the safetensors library wrote', async () => {
+    const path = fileURLToPath(new URL('../../test/fixtures/python.safetensors', import.meta.url));
     const { tensors, metadata } = loadSafetensors(path);
     assert.deepEqual(metadata, { who: 'python' });
     assert.deepEqual(await tensors.f?.toArray(), [[1.5, -2]]);
     assert.deepEqual(await tensors.b?.toArray(), [0.10009765625]);
-    assert.deepEqual(await tensors.m?.toArray(), [true]);
+    assert.deepEqual(await tensors.h?.toArray(), [0.5, 65504]);
+    assert.deepEqual(await tensors.m?.toArray(), [true, false]);
     assert.equal(await tensors.i?.toArray(), 7);
     assert.deepEqual(tensors.e?.shape, [0, 2]);
   });

@@ -189,7 +189,8 @@ function startEvent(run: Run, firstEpoch: number): StartEvent {
 function machineName(device: string, addon: LoadedAddon | undefined): string {
   const library = `LibTorch ${addon?.libtorch.version ?? 'unknown'}`;
   if (device !== 'cpu') return `${device}, ${library}`;
-  return `${cpus()[0]?.model.trim() ?? 'CPU'}, ${getNumThreads()} threads, ${library}`;
+  const threads = getNumThreads();
+  return `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${library}`;
 }
 
 /** Draws the run's curves and measures its best weights, with pictures. */
