@@ -1,7 +1,10 @@
 // CUDA devices, through LibTorch's generic accelerator interfaces: no CUDA header is needed to build this.
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
+#include <c10/core/Event.h>
 #include <dlfcn.h>
+
+#include <unordered_map>
 
 #include "environment.h"
 #include "register.h"
@@ -107,6 +110,30 @@ napi_value emptyCache(const Call& call) {
   return nullptr;
 }
 
+// Marks in a device's current stream, by number: whether what was queued before has been done.
+std::unordered_map<int64_t, c10::Event>& events() {
+  thread_local std::unordered_map<int64_t, c10::Event> marks;
+  return marks;
+}
+
+napi_value recordEvent(const Call& call) {
+  static thread_local int64_t next = 1;
+  const c10::DeviceIndex index = device(call);
+  c10::Event event(at::kCUDA);
+  event.record(at::accelerator::getCurrentStream(index));
+  events().emplace(next, std::move(event));
+  return toJs(call.env, static_cast<double>(next++));
+}
+
+// An event that is done is forgotten; asked again it is done still.
+napi_value queryEvent(const Call& call) {
+  const auto found = events().find(call.integer(0));
+  if (found == events().end()) return toJs(call.env, true);
+  const bool done = found->second.query();
+  if (done) events().erase(found);
+  return toJs(call.env, done);
+}
+
 }  // namespace
 
 void registerCuda(napi_env env, napi_value exports) {
@@ -118,6 +145,8 @@ void registerCuda(napi_env env, napi_value exports) {
   define<memory>(env, exports, "cudaMemory");
   define<resetPeak>(env, exports, "cudaResetPeak");
   define<emptyCache>(env, exports, "cudaEmptyCache");
+  define<recordEvent>(env, exports, "cudaRecordEvent");
+  define<queryEvent>(env, exports, "cudaQueryEvent");
 }
 
 }  // namespace mezzo

@@ -220,6 +220,10 @@ export interface Native extends NativeImage {
   cudaMemory(device: number): CudaMemory;
   cudaResetPeak(device: number): void;
   cudaEmptyCache(device: number): void;
+  /** Marks the end of what is queued in the device's current stream; returns the mark's number. */
+  cudaRecordEvent(device: number): number;
+  /** Whether the device has come to the mark. */
+  cudaQueryEvent(event: number): boolean;
 
   /** Opens a shared library for all to see; `libtorch_cuda` before anything asks for CUDA. */
   openLibrary(path: string): void;

@@ -96,6 +96,7 @@ describe('cuda', () => {
       () => cuda.resetPeakMemoryStats(),
       () => cuda.synchronize(),
       () => cuda.emptyCache(),
+      () => new cuda.Event().record(),
     ];
     for (const call of calls) assert.throws(call, { name: 'TorchError', code: 'CUDA_MISSING' });
   });
@@ -106,6 +107,16 @@ describe('cuda', () => {
       code: 'BAD_ARGUMENT',
       message: 'Expected a cuda device, but got: cpu',
     });
+  });
+
+  test('with a GPU: an event is done once the device has come to it', { skip: needsGpu }, () => {
+    const event = new cuda.Event();
+    assert.equal(event.query(), true);
+    zeros([1024, 1024], { device: 'cuda' }).add_(1);
+    event.record();
+    cuda.synchronize();
+    assert.equal(event.query(), true);
+    assert.equal(event.query(), true);
   });
 
   test('with a GPU: name, capability and memory', { skip: needsGpu }, () => {

@@ -70,7 +70,7 @@ export function openValBatches(source: ValSource): ValBatches {
 }
 
 function common({ device, onSkip }: Source) {
-  const memory = new BatchMemory({ pinned: device !== 'cpu' });
+  const memory = new BatchMemory(device);
   return {
     allocate: (size: number) => memory.allocate(size),
     pixels: native() as unknown as NativeImage,

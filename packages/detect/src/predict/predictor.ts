@@ -42,7 +42,7 @@ export class Predictor {
 
   constructor(options: PredictorOptions) {
     this.options = options;
-    this.memory = new BatchMemory({ pinned: options.device !== 'cpu' });
+    this.memory = new BatchMemory(options.device);
     this.pixels = native();
     options.model.eval();
   }

@@ -7,6 +7,7 @@ export {
   isBf16Supported,
   synchronize,
 } from './device.ts';
+export { Event } from './event.ts';
 export {
   emptyCache,
   maxMemoryAllocated,
