@@ -147,6 +147,14 @@ test('the same seed gives the same weights, another seed others', async () => {
   assert.equal(a.eq(c).all().item(), false);
 });
 
+test('time= sets the number of epochs, and ends the run', async () => {
+  const { events } = await train({ name: 'time', time: 3 / 3600, epochs: 1, plots: false });
+  const [done] = ofKind(events, 'done');
+  assert.equal(done?.stopped, 'time');
+  assert.ok(done.seconds >= 3 && done.epochs > 1);
+  assert.equal(ofKind(events, 'epoch').at(-1)?.epoch, done.epochs);
+});
+
 test('nothing is written when the settings or the data are wrong', async () => {
   const project = path.join(folder, 'nothing');
   const wrong: [TrainOptions, string][] = [

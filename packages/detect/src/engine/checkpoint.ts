@@ -24,6 +24,8 @@ export interface ModelIdentity {
 export interface TrainingState {
   /** Epoch in progress, from 0; equal to `epochs` once training is over. */
   epoch: number;
+  /** Epochs to train: those asked for, or with `time=` those that fit into it. */
+  epochs: number;
   /** Batches of that epoch that were done: above 0 after Ctrl-C. */
   batch: number;
   /** Iteration (batch of the run) of the last optimizer step, -1 before the first. */

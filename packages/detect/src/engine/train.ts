@@ -17,10 +17,10 @@ import { type ValidateOutcome, validate } from './validator.ts';
 /** Where a run stands: the part of its checkpoint that changes as it goes. */
 export type Position = Pick<
   TrainingState,
-  'epoch' | 'batch' | 'lastStep' | 'steps' | 'skipped' | 'best' | 'seconds' | 'losses'
+  'epoch' | 'epochs' | 'batch' | 'lastStep' | 'steps' | 'skipped' | 'best' | 'seconds' | 'losses'
 >;
 
-export const START: Position = {
+const START: Omit<Position, 'epochs'> = {
   epoch: 0,
   batch: 0,
   lastStep: -1,
@@ -58,14 +58,14 @@ export class Training {
   private readonly secondsBefore: number;
   private lastProgress = 0;
   private lastStepEnd = performance.now();
-  private progress: number[] = [0, 0, 0];
+  private progress = { losses: [0, 0, 0] as number[], scale: 1 };
 
   constructor(
     run: Run,
     files: RunFiles,
     pictures: RunPictures,
     hooks: TrainHooks,
-    position: Position = START,
+    position: Position = { ...START, epochs: run.settings.epochs },
   ) {
     this.run = run;
     this.files = files;
@@ -78,9 +78,8 @@ export class Training {
 
   /** @throws {MezzoError} INTERRUPTED after `signal` aborted and a checkpoint was written */
   async train(): Promise<TrainEnd> {
-    const { settings } = this.run;
     let stopped: TrainEnd['stopped'] = null;
-    while (this.at.epoch < settings.epochs && stopped === null) {
+    while (this.at.epoch < this.at.epochs && stopped === null) {
       const epochBegun = performance.now();
       resetPeak(this.run);
       await this.trainEpoch();
@@ -96,8 +95,8 @@ export class Training {
 
   private async trainEpoch(): Promise<void> {
     const { run, at } = this;
-    const { epoch } = at;
-    const closing = run.settings.epochs - run.settings.close_mosaic;
+    const { epoch, epochs } = at;
+    const closing = epochs - run.settings.close_mosaic;
     const mosaic = epoch < closing;
     if (epoch === closing && at.batch === 0) {
       this.hooks.emit({ event: 'message', level: 'info', text: 'Closing dataloader mosaic' });
@@ -107,7 +106,7 @@ export class Training {
     const batches = run.train.epoch(epoch, { from: at.batch, mosaic });
     for await (const batch of batches) {
       const ni = epoch * run.train.batches + at.batch;
-      const plan = planIteration(run.schedule, ni);
+      const plan = planIteration({ ...run.schedule, epochs }, ni);
       run.optimizer.apply(plan);
       this.pictures.trainBatch(ni, batch, epoch === 0 || epoch === closing);
       run.step.accumulate(() => imagesOf(batch), batch.targets);
@@ -143,21 +142,22 @@ export class Training {
     const last = at.batch === run.train.batches;
     const due = run.device === 'cpu' || last || now - this.lastProgress >= PROGRESS_INTERVAL_MS;
     if (due) {
-      this.progress = run.step.meanLosses();
+      // HOST SYNC: twice a second at most on a GPU.
+      this.progress = { losses: run.step.meanLosses(), scale: run.scaler.getScale() };
       this.lastProgress = now;
     }
     const scaled = run.scaler.isEnabled();
     const event = {
       event: 'step',
       epoch: at.epoch + 1,
-      epochs: run.settings.epochs,
+      epochs: at.epochs,
       step: at.batch,
       steps: run.train.batches,
-      losses: named(this.progress),
+      losses: named(this.progress.losses),
       instances,
       size,
       memoryBytes: peakBytes(run),
-      ...(scaled ? { scale: run.scaler.getScale(), skipped: at.skipped } : {}),
+      ...(scaled ? { scale: this.progress.scale, skipped: at.skipped } : {}),
     } as const;
     this.hooks.emit(event);
     const { epochs: _, steps: __, ...record } = event;
@@ -172,7 +172,7 @@ export class Training {
     const resumable = run.settings.save ? '' : ' (save=false: nothing was saved)';
     throw new MezzoError(
       'INTERRUPTED',
-      `training was interrupted in epoch ${at.epoch + 1} of ${run.settings.epochs}${resumable}`,
+      `training was interrupted in epoch ${at.epoch + 1} of ${at.epochs}${resumable}`,
     );
   }
 
@@ -181,7 +181,7 @@ export class Training {
     const { settings } = run;
     const losses = run.step.meanLosses();
     const trainSeconds = (performance.now() - begun) / 1000;
-    const last = at.epoch + 1 === settings.epochs;
+    const last = at.epoch + 1 === at.epochs;
     const outcome = settings.val || last ? await this.validate() : null;
     const fitness = outcome?.result.fitness ?? 0;
     const { improved, stop } = this.stopper.record(at.epoch, fitness);
@@ -190,7 +190,7 @@ export class Training {
     const event: EpochEvent = {
       event: 'epoch',
       epoch: at.epoch + 1,
-      epochs: settings.epochs,
+      epochs: at.epochs,
       losses: named(losses),
       valLosses: named(outcome?.losses ?? [0, 0, 0]),
       precision: box?.precision ?? 0,
@@ -210,17 +210,25 @@ export class Training {
     at.epoch += 1;
     at.batch = 0;
     at.losses = { sums: [0, 0, 0], batches: 0 };
+    const timeIsUp = this.fitIntoTime();
     this.files.epoch(event, this.seconds());
     if (settings.save) await this.saveEpoch(event, improved);
     this.hooks.emit(event);
     if (this.hooks.signal?.aborted && !last) {
-      throw new MezzoError(
-        'INTERRUPTED',
-        `training was interrupted after epoch ${at.epoch} of ${settings.epochs}`,
-      );
+      throw new MezzoError('INTERRUPTED', `training was interrupted after epoch ${at.epoch} of ${at.epochs}`);
     }
-    if (settings.time !== null && this.seconds() > settings.time * 3600) return 'time';
+    if (timeIsUp) return 'time';
     return stop && !last ? 'patience' : null;
+  }
+
+  /** With `time=`, as many epochs as will fit, by those there were; the schedule follows. True when none does. */
+  private fitIntoTime(): boolean {
+    const { run, at } = this;
+    if (run.settings.time === null) return false;
+    const limit = run.settings.time * 3600;
+    const up = this.seconds() >= limit;
+    at.epochs = up ? at.epoch : Math.max(at.epoch + 1, Math.ceil((limit * at.epoch) / this.seconds()));
+    return up;
   }
 
   private validate(): Promise<ValidateOutcome> {
@@ -285,7 +293,7 @@ export class Training {
           threads: getNumThreads(),
           settings: { ...run.settings },
           saveDir: run.saveDir,
-          finished: at.epoch >= run.settings.epochs,
+          finished: at.epoch >= at.epochs,
         },
         live: model.stateDict(),
         optimizer: state,
