@@ -34,6 +34,11 @@ export const CATALOGUE: readonly Entry[] = [
     load: async () => (await import('./commands/demo.ts')).demo,
   },
   {
+    name: 'example',
+    summary: 'run a program of examples/',
+    load: async () => (await import('./commands/example.ts')).example,
+  },
+  {
     name: 'doctor',
     summary: 'show what was found on this machine, what will be used, what is wrong',
     load: async () => (await import('./commands/doctor.ts')).doctor,
