@@ -1,8 +1,6 @@
 #include "environment.h"
 #include "register.h"
 
-__attribute__((weak)) void register_image(napi_env env, napi_value exports);
-
 namespace {
 
 napi_value setErrorFactory(const mezzo::Call& call) {
@@ -27,7 +25,7 @@ napi_value init(napi_env env, napi_value exports) {
     registerMemory(env, exports);
     registerMachine(env, exports);
     registerCuda(env, exports);
-    if (register_image != nullptr) register_image(env, exports);
+    registerImage(env, exports);
   } catch (...) {
     throwIntoJs(env);
     return nullptr;

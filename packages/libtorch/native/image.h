@@ -66,6 +66,3 @@ void jitterColour(uint32_t* row, int32_t count, const Colour& colour);
 void storeRow(const uint32_t* row, int32_t count, int32_t channels, bool bgr, uint8_t* out);
 
 }  // namespace mezzo::image
-
-/// Adds `imageWarp` and `imageLetterbox` to the addon's exports.
-void register_image(napi_env env, napi_value exports);

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "image.h"
+#include "register.h"
 
 namespace mezzo::image {
 
@@ -221,7 +222,7 @@ napi_value start(napi_env env, napi_callback_info info) {
 
 }  // namespace mezzo::image
 
-void register_image(napi_env env, napi_value exports) {
+void mezzo::registerImage(napi_env env, napi_value exports) {
   using namespace mezzo::image;
   const auto define = [&](const char* name, napi_callback callback) {
     napi_value function = nullptr;

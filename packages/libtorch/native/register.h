@@ -14,5 +14,6 @@ void registerRandom(napi_env env, napi_value exports);
 void registerMemory(napi_env env, napi_value exports);
 void registerMachine(napi_env env, napi_value exports);
 void registerCuda(napi_env env, napi_value exports);
+void registerImage(napi_env env, napi_value exports);
 
 }  // namespace mezzo

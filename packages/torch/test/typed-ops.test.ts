@@ -11,10 +11,12 @@ const versionOf = (text: string) => /schemas of LibTorch (\S+);/.exec(text)?.[1]
 const generatedFor = versionOf(committed);
 const loaded = native().buildInfo().version.replace(/\+.*/, '');
 
-test('the typed ops are what the schemas of this LibTorch give', (t) => {
-  if (loaded !== generatedFor) return t.skip(`made for LibTorch ${generatedFor}, this is ${loaded}`);
-  assert.ok(typedOpsSource() === committed, 'run node dist/src/ops/generate.js and commit the result');
-});
+// Of another LibTorch only the ops that the library names are promised: the test below.
+if (loaded === generatedFor) {
+  test('the typed ops are what the schemas of this LibTorch give', () => {
+    assert.ok(typedOpsSource() === committed, 'run node dist/src/ops/generate.js and commit the result');
+  });
+}
 
 test('every op that the library names exists in this LibTorch', () => {
   const missing: string[] = [];
