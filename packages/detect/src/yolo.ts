@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
+import { Tensor } from '@mezzo/torch';
 import {
   type PredictOptions,
   type PredictSettings,
@@ -22,6 +23,7 @@ import { type ModelProfile, profileModel } from './models/profile.ts';
 import { type PredictImage, Predictor } from './predict/predictor.ts';
 import type { Results } from './predict/results.ts';
 import { listSources } from './predict/sources.ts';
+import { tensorImages } from './predict/tensor-image.ts';
 
 /** What every call of {@link YOLO} takes beside the options of the command of the same name. */
 export interface CallHooks {
@@ -31,12 +33,13 @@ export interface CallHooks {
   signal?: AbortSignal;
 }
 
-/** What `predict` and `stream` look at: paths, folders and patterns, encoded bytes, or pixels. */
+/** What `predict` and `stream` look at: paths, folders and patterns, encoded bytes, pixels, tensors, or several. */
 export type PredictSource =
   | PredictImage
+  | Tensor
   | readonly string[]
-  | Iterable<PredictImage>
-  | AsyncIterable<PredictImage>;
+  | Iterable<PredictImage | Tensor>
+  | AsyncIterable<PredictImage | Tensor>;
 
 /** Results of one image, and where its picture was written. */
 export type Prediction = Results & { saveDir?: string };
@@ -133,7 +136,6 @@ export class YOLO {
     { signal, onEvent: _, ...options }: PredictOptions & CallHooks = {},
   ): AsyncGenerator<Prediction> {
     const settings = resolveSettings('predict', options);
-    const images = await imagesOf(source);
     const device = selectDevice(settings.device);
     const precision = choosePrecision(
       settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false,
@@ -160,7 +162,7 @@ export class YOLO {
     });
     const writes = settings.save || settings.save_txt || settings.save_crop;
     const saveDir = writes ? createRunFolder('predict', settings) : undefined;
-    for await (const result of predictor.run(images)) {
+    for await (const result of predictor.run(imagesOf(source))) {
       signal?.throwIfAborted();
       if (saveDir !== undefined) await write(result, saveDir, settings);
       yield Object.assign(result, saveDir === undefined ? {} : { saveDir });
@@ -181,13 +183,15 @@ export class YOLO {
   }
 }
 
-async function imagesOf(
-  source: PredictSource,
-): Promise<Iterable<PredictImage> | AsyncIterable<PredictImage>> {
-  if (typeof source === 'string') return listSources(source);
-  if (source instanceof Uint8Array || 'data' in source) return [source];
-  if (Array.isArray(source) && source.every((entry) => typeof entry === 'string')) return listSources(source);
-  return source as Iterable<PredictImage> | AsyncIterable<PredictImage>;
+async function* imagesOf(source: PredictSource): AsyncGenerator<PredictImage> {
+  if (typeof source === 'string') yield* await listSources(source);
+  else if (source instanceof Tensor) yield* tensorImages(source);
+  else if (source instanceof Uint8Array || 'data' in source) yield source;
+  else if (Array.isArray(source) && source.every((entry) => typeof entry === 'string')) {
+    yield* await listSources(source);
+  } else {
+    for await (const entry of source as AsyncIterable<PredictImage | Tensor>) yield* imagesOf(entry);
+  }
 }
 
 async function write(result: Results, folder: string, settings: PredictSettings): Promise<void> {

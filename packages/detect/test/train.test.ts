@@ -3,10 +3,11 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { loadSafetensors } from '@mezzo/torch';
+import { loadSafetensors, tensor } from '@mezzo/torch';
 import type { TrainEvent } from '../src/engine/event.ts';
 import { readEvents } from '../src/engine/events.ts';
 import { generateShapes, MezzoError, type TrainOptions, YOLO } from '../src/index.ts';
+import { readImage } from '../src/predict/image.ts';
 
 process.env.OMP_NUM_THREADS ??= '1';
 
@@ -89,6 +90,37 @@ test('a run tells what it does and leaves everything a user looks for', async ()
   assert.equal(best?.width, 64);
   const report = await model.val({ imgsz: 64, plots: false });
   assert.equal(report.box.map, done?.results.map);
+});
+
+test('predict takes a path, encoded bytes, pixels, a tensor, and any mixture, with equal results', async () => {
+  const model = await YOLO.load(path.join(folder, 'whole/weights/best.safetensors'));
+  const file = path.join(folder, 'shapes/images/val/00000.jpg');
+  const pixels = await readImage(file);
+  const rgb = tensor(pixels.data, { shape: [pixels.height, pixels.width, 3] }).permute([2, 0, 1]);
+  const sources = [file, readFileSync(file), pixels, rgb, rgb.unsqueeze(0).float().div(255)];
+  const results = await model.predict(sources, { imgsz: 64, conf: 0.0001, max_det: 5 });
+  assert.equal(results.length, sources.length);
+  for (const { boxes } of results) assert.deepEqual([...boxes], [...results[0]!.boxes]);
+  assert.equal(results[0]!.boxes.conf.length, 5);
+  await assert.rejects(model.predict(rgb.flatten()), {
+    code: 'BAD_IMAGE',
+    message: 'a tensor of shape [12288] is no image',
+  });
+});
+
+test('recipe=8.3 sets its switches and trains', async () => {
+  const { saveDir } = await train({ name: 'recipe', recipe: '8.3', epochs: 1, plots: false });
+  const written = readFileSync(path.join(saveDir, 'args.yaml'), 'utf8');
+  for (const line of [
+    'warmup_rule: floor100',
+    'inflate: 0',
+    'box_bias: 1',
+    'match: iou',
+    'ap_end: slope',
+    'fitness: weighted',
+  ]) {
+    assert.ok(written.includes(`${line}\n`), line);
+  }
 });
 
 test('the weights are readable by any safetensors reader, under the published names', async () => {

@@ -52,6 +52,7 @@ describe('creation', () => {
       [Float64Array.of(1), 'float64'],
       [Int8Array.of(1), 'int8'],
       [Uint8Array.of(1), 'uint8'],
+      [Buffer.of(1), 'uint8'],
       [Uint8ClampedArray.of(1), 'uint8'],
       [Int16Array.of(1), 'int16'],
       [Uint16Array.of(1), 'uint16'],

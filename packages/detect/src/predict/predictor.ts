@@ -8,7 +8,7 @@ import { toInput } from '../engine/images.ts';
 import type { RunPrecision } from '../engine/precision.ts';
 import { type NmsOptions, nonMaxSuppression } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
-import type { RawImage } from '../plots/raster.ts';
+import { type RawImage, toRgb } from '../plots/raster.ts';
 import { type BoxGain, scaleBoxes } from './boxes.ts';
 import { readImage } from './image.ts';
 import { Results } from './results.ts';
@@ -150,7 +150,7 @@ export class Predictor {
 
 async function load(path: string, source: PredictImage): Promise<Loaded> {
   const encoded = typeof source === 'string' || source instanceof Uint8Array;
-  return { path, source, pixels: encoded ? await readImage(source) : source };
+  return { path, source, pixels: encoded ? await readImage(source) : toRgb(source) };
 }
 
 const LUMA = [0.299, 0.587, 0.114];

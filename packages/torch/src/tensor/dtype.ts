@@ -46,25 +46,25 @@ const BY_CODE = new Map(Object.entries(INFO).map(([name, { code }]) => [code, na
 /** The dtype LibTorch numbers so; undefined for those that have no name here. */
 export const dtypeOfCode = (code: number): DType | undefined => BY_CODE.get(code);
 
-/** The dtype a typed array holds. */
+/** The dtype a typed array holds; a Buffer is a Uint8Array. */
 export function dtypeOfTypedArray(array: TypedArray): DType {
-  const dtype = TYPED_ARRAY_DTYPES.get(array.constructor);
+  const dtype = TYPED_ARRAY_DTYPES[array[Symbol.toStringTag]];
   if (dtype === undefined) throw new TypeError(`no tensor dtype for ${array.constructor.name}`);
   return dtype;
 }
 
-const TYPED_ARRAY_DTYPES = new Map<unknown, DType>([
-  [Float32Array, 'float32'],
-  [Float64Array, 'float64'],
-  [Int8Array, 'int8'],
-  [Uint8Array, 'uint8'],
-  [Uint8ClampedArray, 'uint8'],
-  [Int16Array, 'int16'],
-  [Uint16Array, 'uint16'],
-  [Int32Array, 'int32'],
-  [Uint32Array, 'uint32'],
-  [BigInt64Array, 'int64'],
-  [BigUint64Array, 'uint64'],
-]);
+const TYPED_ARRAY_DTYPES: Readonly<Record<string, DType>> = {
+  Float32Array: 'float32',
+  Float64Array: 'float64',
+  Int8Array: 'int8',
+  Uint8Array: 'uint8',
+  Uint8ClampedArray: 'uint8',
+  Int16Array: 'int16',
+  Uint16Array: 'uint16',
+  Int32Array: 'int32',
+  Uint32Array: 'uint32',
+  BigInt64Array: 'int64',
+  BigUint64Array: 'uint64',
+};
 
 export type { MemoryFormatName as MemoryFormat } from '@mezzo/libtorch';
