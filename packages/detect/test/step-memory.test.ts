@@ -46,6 +46,7 @@ for (const amp of ['fp32', 'bf16'] as const) {
     collectGarbage();
     const before = memory.stats();
     for (let i = 0; i < STEPS; i++) once();
+    collectGarbage();
     const after = memory.stats();
     assert.equal(after.liveTensors, before.liveTensors);
     assert.equal(after.liveBytes, before.liveBytes);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { native } from '@mezzo/libtorch';
 import { autocast, MezzoError, scope } from '../src/index.ts';
 import { CALLS, type Call, operands } from './autocast-calls.ts';
 import { fixture } from './fixture.ts';
@@ -10,6 +11,10 @@ const { rows } = fixture<{ rows: Row[] }>('autocast_ops.json');
 
 /** Rows whose operator is not part of LibTorch. */
 const ELSEWHERE: Record<string, string> = { torchvision_nms_keep: 'torchvision::nms comes with torchvision' };
+
+/** Rows whose kernels for low precision came with LibTorch 2.15, where the table was recorded: outside, others differ. */
+const NEW_KERNELS = ['linalg_inv', 'trace', 'fft_rfft'];
+const recordedHere = native().buildInfo().version.startsWith('2.15.');
 
 /** Python's exception class of LibTorch's errors; all others are RuntimeError. */
 const PYTHON_CLASS: Record<string, string> = { NOT_IMPLEMENTED: 'NotImplementedError', INDEX: 'IndexError' };
@@ -50,6 +55,7 @@ for (const low of ['bfloat16', 'float16'] as const) {
             autocast({ device: 'cpu', dtype: low }, () => resultDType(call, low, input)),
           );
           assertOutcome(inside, row[column]!, 'inside');
+          if (!recordedHere && NEW_KERNELS.includes(row.op)) return;
           assertOutcome(
             outcome(() => resultDType(call, low, input)),
             row[`${column}|no_autocast`]!,
