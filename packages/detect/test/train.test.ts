@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { loadSafetensors, tensor } from '@mezzo/torch';
+import { cuda, loadSafetensors, tensor } from '@mezzo/torch';
 import type { TrainEvent } from '../src/engine/event.ts';
 import { readEvents } from '../src/engine/events.ts';
 import { generateShapes, MezzoError, type TrainOptions, YOLO } from '../src/index.ts';
@@ -185,6 +185,18 @@ test('time= sets the number of epochs, and ends the run', async () => {
   assert.equal(done?.stopped, 'time');
   assert.ok(done.seconds >= 3);
   assert.equal(ofKind(events, 'epoch').at(-1)?.epoch, done.epochs);
+});
+
+test('the same on a GPU: fp16 with the loss scaler by default', {
+  skip: cuda.isAvailable() ? false : 'needs a CUDA device',
+}, async () => {
+  const { events } = await train({ name: 'gpu', device: 0, epochs: 2, plots: false });
+  const [start] = ofKind(events, 'start');
+  assert.deepEqual([start?.device, start?.amp.dtype, start?.scaler], ['cuda:0', 'float16', true]);
+  for (const { losses, peakBytes } of ofKind(events, 'epoch')) {
+    for (const loss of Object.values(losses)) assert.ok(loss > 0 && loss < 100);
+    assert.ok(peakBytes > 1e7);
+  }
 });
 
 test('nothing is written when the settings or the data are wrong', async () => {
