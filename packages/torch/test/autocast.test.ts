@@ -20,6 +20,7 @@ import {
   tensor,
   type Warning,
 } from '../src/index.ts';
+import { assertNothingLeft } from './assert-memory.ts';
 import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
@@ -289,7 +290,7 @@ describe('weight-cast cache', () => {
     const before = memory.stats();
     for (let i = 0; i < 20; i++) round();
     const after = memory.stats();
-    assert.deepEqual([after.liveTensors, after.liveBytes], [before.liveTensors, before.liveBytes]);
+    assertNothingLeft(before, after);
   });
 
   test('C3 a weight first used without gradients still gets its gradient in the same region', () => {

@@ -16,6 +16,7 @@ import {
   tensor,
   zeros,
 } from '../src/index.ts';
+import { assertNothingLeft } from './assert-memory.ts';
 import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
@@ -313,7 +314,7 @@ test('100 scaled steps leave no tensor behind', () => {
   const before = memory.stats();
   for (let i = 0; i < 100; i++) step();
   const after = memory.stats();
-  assert.deepEqual([after.liveTensors, after.liveBytes], [before.liveTensors, before.liveBytes]);
+  assertNothingLeft(before, after);
   assert.equal(
     noGrad(() => params.every((param) => param.isfinite().all().item() === true)),
     true,

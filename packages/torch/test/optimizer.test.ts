@@ -13,6 +13,7 @@ import {
   type Warning,
   zeros,
 } from '../src/index.ts';
+import { assertNothingLeft } from './assert-memory.ts';
 import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
@@ -256,7 +257,7 @@ describe('200 steps leave no tensor behind', () => {
       const before = memory.stats();
       for (let i = 0; i < 200; i++) step();
       const after = memory.stats();
-      assert.deepEqual([after.liveTensors, after.liveBytes], [before.liveTensors, before.liveBytes]);
+      assertNothingLeft(before, after);
     });
   }
 });
