@@ -75,16 +75,18 @@ export async function trainDetector({
   const files = new RunFiles(run.saveDir, settings, run.precision, resume?.state.files);
   const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots);
   try {
-    emit(startEvent(run, (resume?.state.epoch ?? 0) + 1));
+    emit(startEvent(run, Math.min((resume?.state.epoch ?? 0) + 1, settings.epochs)));
     if (!resume) pictures.labels(run.labelled);
-    const end = await new Training(
+    const training = new Training(
       run,
       files,
       pictures,
       { emit, ...(signal ? { signal } : {}) },
       resume?.state,
-    ).train();
+    );
+    const end = await training.train();
     const report = await finish(run, files, pictures);
+    await training.complete();
     emit({
       event: 'done',
       saveDir: run.saveDir,

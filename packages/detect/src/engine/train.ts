@@ -56,6 +56,7 @@ export class Training {
   private readonly stopper: EarlyStopping;
   private readonly begun = performance.now();
   private readonly secondsBefore: number;
+  private finished = false;
   private lastProgress = 0;
   private lastStepEnd = performance.now();
   private progress = { losses: [0, 0, 0] as number[], scale: 1 };
@@ -87,6 +88,12 @@ export class Training {
     }
     const { best, epoch } = this.at;
     return { epochs: epoch, stopped, best, seconds: this.seconds() };
+  }
+
+  /** Marks the run as over, its pictures included: killed before, `resume` makes up for what is missing. */
+  async complete(): Promise<void> {
+    this.finished = true;
+    if (this.run.settings.save) await this.save(false);
   }
 
   private seconds(): number {
@@ -293,7 +300,7 @@ export class Training {
           threads: getNumThreads(),
           settings: { ...run.settings },
           saveDir: run.saveDir,
-          finished: at.epoch >= at.epochs,
+          finished: this.finished,
         },
         live: model.stateDict(),
         optimizer: state,
