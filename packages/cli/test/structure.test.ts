@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { ROOT, run } from './mezzo.ts';
 
 /** The layers from the bottom up: a package imports only from those before it. */
-const LAYERS = ['libtorch', 'torch', 'detect', 'cli'];
+const LAYERS = ['libtorch', 'torch', 'precision', 'detect', 'cli'];
 
 const PACKAGES = join(ROOT, 'packages');
 
@@ -21,7 +21,7 @@ function imports(file: string): string[] {
   return [...text.matchAll(/\b(?:from|import)\s*\(?\s*'([^'\s]+)'/g)].map(([, specifier]) => specifier!);
 }
 
-test('imports point downwards: cli, detect, torch, libtorch', () => {
+test('imports point downwards: cli, detect, precision, torch, libtorch', () => {
   for (const [level, name] of LAYERS.entries()) {
     const home = join(PACKAGES, name);
     const { dependencies = {} } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as {
