@@ -24,6 +24,26 @@ export const CATALOGUE: readonly Entry[] = [
     load: async () => (await import('./commands/predict.ts')).predict,
   },
   {
+    name: 'export',
+    summary: 'write weights as ONNX, checked by running them, or as plain safetensors',
+    load: async () => (await import('./commands/export.ts')).exportCommand,
+  },
+  {
+    name: 'explain',
+    summary: 'show the precision of every layer and operator, why, and what it costs',
+    load: async () => (await import('./commands/explain.ts')).explain,
+  },
+  {
+    name: 'check',
+    summary: 'try whether mixed precision is sound for a model, its data and this machine',
+    load: async () => (await import('./commands/check.ts')).check,
+  },
+  {
+    name: 'convert',
+    summary: 'convert weights: .pt to safetensors, and back',
+    load: async () => (await import('./commands/convert.ts')).convert,
+  },
+  {
     name: 'data',
     summary: 'generate a labelled data set',
     load: async () => (await import('./commands/data.ts')).data,
@@ -75,10 +95,6 @@ export const ABSENT: Readonly<Record<string, string>> = {
   'train-dual': 'Training on pairs of RGB and infrared pictures is not there yet.',
   'val-dual': 'Validation on pairs of RGB and infrared pictures is not there yet.',
   'infer-dual': 'Prediction on pairs of RGB and infrared pictures is not there yet.',
-  export: 'Export is not there yet; weights are written as safetensors.',
-  convert: 'Conversion of data sets and weights is not there yet.',
-  check: 'The preflight of mixed precision is not there yet.',
-  explain: 'The explanation of mixed precision is not there yet.',
   example: 'The example programs are not there yet.',
   ui: 'The live page is not there yet.',
   track: 'Mezzo has no tracker.',

@@ -1,5 +1,5 @@
-import type { DoneEvent, EpochEvent, StartEvent, StepEvent, TrainEvent } from '@mezzo/detect';
-import { counted, grouped } from './number-format.ts';
+import type { DoneEvent, EpochEvent, SkipEvent, StartEvent, StepEvent, TrainEvent } from '@mezzo/detect';
+import { counted, general, grouped } from './number-format.ts';
 import { ProgressBar } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 import { epochHeader, epochRow, stepHeader, stepRow } from './training-columns.ts';
@@ -54,8 +54,17 @@ export class TrainingView {
         this.#terminal.note(mark + event.text);
         break;
       }
+      case 'precision': {
+        const layer = event.layer === '' ? 'the model' : event.layer;
+        const change = event.from === event.to ? event.from : `${event.from} → ${event.to}`;
+        this.#terminal.note(`Precision: ${layer}: ${change} (${event.reason})`);
+        break;
+      }
+      case 'autopsy':
+        this.#terminal.note(event.report);
+        break;
       case 'skip':
-        // The progress line counts them, and the scale is in it.
+        this.#terminal.note(skipLine(event));
         break;
     }
   };
@@ -133,4 +142,9 @@ export function ampLine({ amp, scaler }: Pick<StartEvent, 'amp' | 'scaler'>): st
     amp.reason,
   ];
   return `AMP: enabled (${parts.join(', ')})`;
+}
+
+/** 'Step 3 was left out: non-finite gradients in model.22.cv3.0 (loss scale 65536)' */
+export function skipLine({ step, cause, scale }: SkipEvent): string {
+  return `Step ${step} was left out: ${cause}${scale === null ? '' : ` (loss scale ${general(scale, 6)})`}`;
 }

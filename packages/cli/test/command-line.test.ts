@@ -34,7 +34,7 @@ test('every command has a page with usage, examples and options, by --help, -h a
 test('the pages of train, val and predict show their own options and defaults', async () => {
   const { stdout } = await mezzo(['train', '--help']);
   assert.match(stdout, /\n {2}epochs=N +passes over the training images \[100\]\n/);
-  assert.match(stdout, /\n {2}amp=true\|false\|fp16\|bf16\|fp32\n +mixed precision\./);
+  assert.match(stdout, /\n {2}amp=true\|false\|fp16\|bf16\|fp32\|auto\n +mixed precision\./);
   assert.doesNotMatch(stdout, /\n {2}(source|cutmix|mask_ratio)/);
   assert.match((await mezzo(['predict', '--help'])).stdout, /\n {2}conf=X +\S.* \[0\.25\]/);
   assert.match((await mezzo(['val', '--help'])).stdout, /\n {2}conf=X +\S.* \[0\.001\]/);
@@ -104,7 +104,7 @@ test('wrong usage: one error, a hint, exit code 2, nothing on stdout', async () 
       ['data', 'shapes'],
       ['error: --out is missing: the folder to write', 'hint:  mezzo data shapes --out shapes'],
     ],
-    [['bench', 'nothing'], ['error: mezzo bench runs one suite: overhead, loader, step, memory']],
+    [['bench', 'nothing'], ['error: mezzo bench runs one suite: overhead, loader, step, amp, memory']],
   ] as const) {
     assert.deepEqual(
       await mezzo(words),
@@ -115,7 +115,7 @@ test('wrong usage: one error, a hint, exit code 2, nothing on stdout', async () 
 });
 
 test('commands of other programs and of later versions get a sentence', async () => {
-  for (const word of ['track', 'tune', 'segment', 'export', 'train-dual']) {
+  for (const word of ['track', 'tune', 'segment', 'train-dual']) {
     assert.deepEqual(await mezzo([word, 'x=1']), { code: 2, stdout: '', stderr: `error: ${ABSENT[word]}\n` });
   }
 });

@@ -45,7 +45,15 @@ test('a full disk and a folder without permission are told as such; anything els
 });
 
 /** Codes of this layer and the one below that are no fault of the input. */
-const FAILURES = ['BAD_PREDICTION', 'UNKNOWN_IMAGE', 'DEMO_MAP', 'PEER_FAILED', 'INTERRUPTED'];
+const FAILURES = [
+  'EXPORT_MISMATCH',
+  'NON_FINITE',
+  'BAD_PREDICTION',
+  'UNKNOWN_IMAGE',
+  'DEMO_MAP',
+  'PEER_FAILED',
+  'INTERRUPTED',
+];
 
 test('every code that detect and cli throw is known to be bad input or a failure', () => {
   const thrown = new Set<string>();

@@ -18,7 +18,9 @@ function sources(folder: string): string[] {
 
 function imports(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  return [...text.matchAll(/\b(?:from|import)\s*\(?\s*'([^'\s]+)'/g)].map(([, specifier]) => specifier!);
+  return [...text.matchAll(/(?<!\.)\b(?:from|import)\s*\(?\s*'([^'\s]+)'/g)].map(
+    ([, specifier]) => specifier!,
+  );
 }
 
 test('imports point downwards: cli, detect, precision, torch, libtorch', () => {

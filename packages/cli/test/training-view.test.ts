@@ -150,12 +150,25 @@ test('without a scaler there are no columns for it; messages and warnings go bes
   view.show(plain);
   view.show({ event: 'message', level: 'warning', text: 'slow' });
   view.show({ event: 'message', level: 'info', text: 'news' });
+  view.show({ event: 'skip', step: 3, scale: null, culprits: ['loss'], cause: 'the loss was not finite' });
+  view.show({
+    event: 'skip',
+    step: 4,
+    scale: 2 ** 16,
+    culprits: ['a.b'],
+    cause: 'non-finite gradients in a',
+  });
   assert.equal(terminal.printed[2], 'AMP: off (fp32, amp=false)');
   assert.deepEqual(terminal.printed.slice(8), [
     'Resuming training at epoch 7 of 40...',
     '\n      Epoch     Memory   box_loss   cls_loss   dfl_loss  Instances       Size',
   ]);
-  assert.deepEqual(terminal.notes, ['warning: slow', 'news']);
+  assert.deepEqual(terminal.notes, [
+    'warning: slow',
+    'news',
+    'Step 3 was left out: the loss was not finite',
+    'Step 4 was left out: non-finite gradients in a (loss scale 65536)',
+  ]);
   assert.equal(
     ampLine({ amp: { enabled: true, dtype: 'bfloat16', reason: 'why' }, scaler: false }),
     'AMP: enabled (bf16, autocast, why)',
@@ -165,7 +178,7 @@ test('without a scaler there are no columns for it; messages and warnings go bes
 test('as JSON: the events of the contract, numbers that JSON has, nothing else on stdout', () => {
   const terminal = recordingTerminal({ interactive: true });
   const lines = new TrainingLines(terminal);
-  const skip = { event: 'skip', step: 3, scale: 65536, culprits: [] } as const;
+  const skip = { event: 'skip', step: 3, scale: 65536, culprits: ['loss'], cause: 'why' } as const;
   const bad = { ...epoch, losses: { box: Number.NaN, cls: Number.POSITIVE_INFINITY, dfl: 1 } };
   for (const event of [...run.slice(0, 3), skip, bad, done]) lines.show(event);
   lines.show({ event: 'message', level: 'info', text: 'news' });
@@ -191,5 +204,26 @@ test('two runs side by side', () => {
     'mAP50-95                 0.700       0.700',
     'skipped steps                0           2',
     'final loss scale     no scaler       32768',
+  ]);
+});
+
+test('a change of the precision plan is a line of its own', () => {
+  const terminal = recordingTerminal({ interactive: false });
+  const view = new TrainingView(terminal, true);
+  const moved = {
+    event: 'precision',
+    window: 4,
+    layer: 'model.4.cv1',
+    from: 'float16',
+    to: 'float32',
+    reason: 'overflowed again when it was tried in low precision',
+    evidence: {},
+  } as const;
+  const reason = 'overflows in float32 as well: the cause is not the precision';
+  view.show(moved);
+  view.show({ ...moved, layer: '', from: 'float32', reason });
+  assert.deepEqual(terminal.notes, [
+    'Precision: model.4.cv1: float16 → float32 (overflowed again when it was tried in low precision)',
+    'Precision: the model: float32 (overflows in float32 as well: the cause is not the precision)',
   ]);
 });

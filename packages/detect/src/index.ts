@@ -2,6 +2,8 @@ export { MezzoError } from '@mezzo/libtorch';
 export { TaskAlignedAssigner } from './assign/task-aligned.ts';
 export { AUGMENTATION_DEFAULTS, AUGMENTATION_KEYS, type Augmentation } from './augment/augmentation.ts';
 export type {
+  ExportOptions,
+  ExportSettings,
   PredictOptions,
   PredictSettings,
   TrainOptions,
@@ -15,8 +17,10 @@ export { type LabelledImage, type ScanOptions, type ScanReport, type Split, scan
 export { type TrainBatch, TrainLoader, type TrainLoaderOptions } from './data/train-loader.ts';
 export { type ValBatch, type ValImage, ValLoader, type ValLoaderOptions } from './data/val-loader.ts';
 export { generateShapes, type ShapesOptions, type ShapesSet } from './datasets/shapes.ts';
+export { BatchMemory } from './engine/batch-memory.ts';
 export { ModelEma } from './engine/ema.ts';
 export type {
+  AutopsyEvent,
   ClassResult,
   DoneEvent,
   EpochEvent,
@@ -31,17 +35,43 @@ export type {
   ValStepEvent,
   ValSummary,
 } from './engine/event.ts';
+export { NonFiniteError } from './engine/non-finite.ts';
+export { observersOf } from './engine/observers.ts';
 export { buildOptimizer, type GroupedOptimizer } from './engine/optimizer.ts';
 export { choosePrecision, type RunPrecision } from './engine/precision.ts';
 export type { DetectionReport } from './engine/report.ts';
-export { TrainStep } from './engine/step.ts';
+export type { FollowedRun } from './engine/run.ts';
+export { type StepParts, TrainStep } from './engine/step.ts';
+export { WindowFollower } from './engine/window-follower.ts';
+export type { WindowContext, WindowObserver } from './engine/window-observer.ts';
+export type { ExportReport, HalfReport, OnnxTolerance, Verification } from './export/index.ts';
+export {
+  exportFormat,
+  type OnnxModel,
+  type OnnxOptions,
+  onnxModel,
+  type SuppressionOptions,
+} from './export/index.ts';
+export type { Criterion, LossResult } from './loss/criterion.ts';
 export { DetectionLoss } from './loss/detection.ts';
+export { lossOf } from './loss/loss-of.ts';
 export { cocoStats } from './metrics/coco.ts';
 export { DetectionMetrics, type DetectionResult } from './metrics/detection.ts';
 export { buildModel, type DetectionModel } from './models/build.ts';
 export { modelNames, resolveModel } from './models/description.ts';
 export { profileModel } from './models/profile.ts';
 export { transferWeights } from './models/transfer.ts';
+export {
+  type CheckedPrecision,
+  checkBeforeTraining,
+  type TrainingToCheck,
+} from './precision/check-before-training.ts';
+export type { DetectorReport } from './precision/check-detector.ts';
+export { Islands } from './precision/islands.ts';
+export { type CheckBatch, type DetectorParts, detectorSubject } from './precision/preflight.ts';
+export { syntheticBatch } from './precision/synthetic-batch.ts';
 export type { PredictImage } from './predict/predictor.ts';
 export type { Boxes, Results } from './predict/results.ts';
+export { type ConvertedWeights, convertPtToSafetensors, convertSafetensorsToPt } from './weights/convert.ts';
+export { readTorchCheckpoint } from './weights/torch-checkpoint.ts';
 export { type CallHooks, type Prediction, type PredictSource, YOLO } from './yolo.ts';

@@ -1,7 +1,11 @@
 import { EventEmitter } from 'node:events';
 import path from 'node:path';
+import type { Explanation } from '@mezzo/precision';
 import { Tensor } from '@mezzo/torch';
 import {
+  type CheckOptions,
+  type ExplainOptions,
+  type ExportOptions,
   type PredictOptions,
   type PredictSettings,
   resolveSettings,
@@ -17,9 +21,12 @@ import type { DetectionReport } from './engine/report.ts';
 import { createRunFolder } from './engine/run-folder.ts';
 import { useComputeThreads } from './engine/threads.ts';
 import { trainDetector } from './engine/train-detector.ts';
+import { type ExportReport, exportDetector } from './export/index.ts';
 import { PREDICTION_NMS } from './metrics/nms.ts';
 import type { DetectionModel } from './models/build.ts';
 import { type ModelProfile, profileModel } from './models/profile.ts';
+import { checkDetector, type DetectorReport } from './precision/check-detector.ts';
+import { explainDetector } from './precision/explain.ts';
 import { type PredictImage, Predictor } from './predict/predictor.ts';
 import type { Results } from './predict/results.ts';
 import { listSources } from './predict/sources.ts';
@@ -65,8 +72,8 @@ export class YOLO {
   }
 
   /**
-   * Opens a published model from scratch (`yolov8n`), a .yaml description, or .safetensors weights; null is yolov8n.
-   * @throws {MezzoError} NO_SUCH_MODEL, UNKNOWN_MODEL, BAD_MODEL, NOT_A_CHECKPOINT
+   * Opens a published model from scratch (`yolov8n`), a .yaml description, or .safetensors or .pt weights; null is yolov8n.
+   * @throws {MezzoError} NO_SUCH_MODEL, UNKNOWN_MODEL, BAD_MODEL, NOT_A_CHECKPOINT, UNSUPPORTED_WEIGHTS, PT_…
    */
   static async load(model: string | null): Promise<YOLO> {
     return new YOLO(await openModel(model));
@@ -90,6 +97,12 @@ export class YOLO {
   /** Parameters, layers and convolution work for one image of `imgsz` pixels. */
   info(imgsz = 640): ModelProfile {
     return profileModel(this.model, imgsz);
+  }
+
+  /** Folds every BatchNorm into its convolution, for later `predict` and `val`: a little faster, equal to about 1e-5. */
+  fuse(): this {
+    this.network = this.model.fused();
+    return this;
   }
 
   /** Calls `listener` with every event of a kind, of any later call. */
@@ -121,6 +134,32 @@ export class YOLO {
       emit: this.emitter(onEvent),
       ...(signal ? { signal } : {}),
     });
+  }
+
+  /**
+   * Explains the precision of one training step, layer by layer: dtypes, why, casts, cost. Options are those of
+   * `mezzo explain`. Without `data` the pictures are made up.
+   */
+  async explain({ onEvent, ...options }: ExplainOptions & CallHooks = {}): Promise<Explanation> {
+    return explainDetector(this.source, options, this.emitter(onEvent));
+  }
+
+  /**
+   * Tries on one batch whether a training would be sound in mixed precision on this machine; changes nothing. Options
+   * are those of `mezzo check`. Without `data` the pictures are made up.
+   */
+  async check({ onEvent, signal: _, ...options }: CheckOptions & CallHooks = {}): Promise<DetectorReport> {
+    return checkDetector({ source: this.source, options, emit: this.emitter(onEvent) });
+  }
+
+  /**
+   * Writes this detector as ONNX, checked with onnxruntime where that is installed, or as plain safetensors weights.
+   * Options are those of `mezzo export`. A failure writes nothing.
+   * @throws {MezzoError} bad options, HALF_RANGE, UNSUPPORTED_EXPORT, EXPORT_MISMATCH, WRITE_FAILED
+   */
+  async export({ onEvent: _, signal, ...options }: ExportOptions & CallHooks = {}): Promise<ExportReport> {
+    signal?.throwIfAborted();
+    return exportDetector(this.source, () => this.model, options);
   }
 
   /** Finds objects in all images of a source. Nothing is written unless `save` asks for it. */

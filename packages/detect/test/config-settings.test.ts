@@ -24,18 +24,22 @@ test('without options every setting is a default, and 8.4 is the recipe', () => 
 });
 
 test('the recipe sets its switches, and a switch given alone stays', () => {
-  const { warmup_rule, inflate, box_bias, match, ap_end, box_gain, fitness } = resolveSettings('train', {
-    recipe: '8.3',
-    match: 'confidence',
-  });
+  const { warmup_rule, inflate, box_bias, match, ap_end, edges, box_gain, fitness } = resolveSettings(
+    'train',
+    {
+      recipe: '8.3',
+      match: 'confidence',
+    },
+  );
   assert.deepEqual(
-    { warmup_rule, inflate, box_bias, match, ap_end, box_gain, fitness },
+    { warmup_rule, inflate, box_bias, match, ap_end, edges, box_gain, fitness },
     {
       warmup_rule: 'floor100',
       inflate: 0,
       box_bias: 1,
       match: 'confidence',
       ap_end: 'slope',
+      edges: 'cut',
       box_gain: 'single',
       fitness: 'weighted',
     },

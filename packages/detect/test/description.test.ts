@@ -38,7 +38,17 @@ test('names split into family and scale', () => {
 });
 
 test('the published names', () => {
-  assert.deepEqual(modelNames(), ['yolov8n', 'yolov8s', 'yolov8m', 'yolov8l', 'yolov8x']);
+  const sizes = [...'nsmlx'];
+  assert.deepEqual(modelNames(), [
+    ...sizes.map((size) => `yolov8${size}`),
+    ...sizes.map((size) => `yolo11${size}`),
+    ...sizes.map((size) => `yolov5${size}u`),
+    ...sizes.map((size) => `yolov5${size}`),
+  ]);
+  for (const name of modelNames()) {
+    const again = parseModelName(name);
+    assert.equal(again.family.replace(/\d+/, `$&${again.scale}`), name);
+  }
 });
 
 test('depth and width scale by the published rule', () => {
@@ -102,7 +112,7 @@ test('what does not describe a network is refused', () => {
   assert.deepEqual(failure('yolov9q'), {
     code: 'UNKNOWN_MODEL',
     message: "unknown model 'yolov9q'",
-    hint: 'known models: yolov8n, yolov8s, yolov8m, yolov8l, yolov8x; or give the path of a .yaml or .safetensors file',
+    hint: `known models: ${modelNames().join(', ')}; or give the path of a .yaml or .safetensors file`,
   });
   const table = (changes: object): object => ({
     nc: 2,
@@ -131,7 +141,7 @@ test('what does not describe a network is refused', () => {
     ],
     [{ head: [[4, 1, 'Conv', [8]]] }, "layer 1: 'from' 4 is not an earlier layer"],
     [{ head: [[-3, 1, 'Conv', [8]]] }, "layer 1: 'from' -3 is not an earlier layer"],
-    [{ head: [[-1, 1, 'C9', [8]]] }, "layer 1: unknown module 'C9'"],
+    [{ head: [[-1, 1, 'C9', [8]]] }, "layer 1: unknown module 'C9'; did you mean 'C3'?"],
     [{ head: [[[-1, 0], 1, 'Conv', [8]]] }, 'layer 1 (Conv): takes one input, got 2'],
     [{ head: [[-1, 1, 'C2f', [8, 3]]] }, "layer 1 (C2f): argument 'shortcut' must be true or false, got 3"],
     [

@@ -39,7 +39,6 @@ interface ModelGolden {
 }
 
 const golden = readGolden<ModelGolden>('models/yolov8n.json');
-const rows = Float32Array.from(golden.targets.rows.flat());
 const rules: [CentreRule, keyof ModelGolden['train']][] = [
   ['noInflate', 'no_inflate'],
   ['inflate16', 'inflate16'],
@@ -47,11 +46,15 @@ const rules: [CentreRule, keyof ModelGolden['train']][] = [
 
 setNumThreads(1);
 
-for (const [centreRule, variant] of rules) {
-  test(`yolov8n, ${variant}: loss items, total, foreground and the gradient of every parameter`, () => {
+for (const [name, centreRule, variant] of ['yolov8n', 'yolov5nu', 'yolo11n'].flatMap((name) =>
+  rules.map((rule) => [name, ...rule] as const),
+)) {
+  const golden = readGolden<ModelGolden>(`models/${name}.json`);
+  const rows = Float32Array.from(golden.targets.rows.flat());
+  test(`${name}, ${variant}: loss items, total, foreground and the gradient of every parameter`, () => {
     scope(() => {
       const expected = golden.train[variant];
-      const model = formulaModel('yolov8n', golden).train();
+      const model = formulaModel(name, golden).train();
       const loss = new DetectionLoss({
         nc: golden.nc,
         strides: model.strides,
@@ -61,8 +64,8 @@ for (const [centreRule, variant] of rules) {
       const input = inputTensor(golden.input_key, [golden.batch, golden.ch, golden.imgsz, golden.imgsz]);
       const { total, items, assignment } = loss.forward(model.maps(input), rows);
       const [box, cls, dfl] = values(items);
-      for (const [name, found] of Object.entries({ box, cls, dfl })) {
-        assertClose(found!, expected.items[name as 'box' | 'cls' | 'dfl'], { rel: 1e-4 }, name);
+      for (const [item, found] of Object.entries({ box, cls, dfl })) {
+        assertClose(found!, expected.items[item as 'box' | 'cls' | 'dfl'], { rel: 1e-4 }, item);
       }
       assertClose(total.item() as number, expected.total, { rel: 1e-4 }, 'total');
       assertClose(

@@ -41,9 +41,9 @@ const LAYER = { abs: 1e-4, rel: 1e-4 };
 
 setNumThreads(1);
 
-for (const file of ['yolov8n', 'yolov8n_ch1_nc1']) {
+for (const file of ['yolov8n', 'yolov8n_ch1_nc1', 'yolov5nu', 'yolo11n']) {
   const golden = readGolden<ModelGolden>(`models/${file}.json`);
-  const build = () => formulaModel('yolov8n', golden);
+  const build = () => formulaModel(file.replace(/_.*/, ''), golden);
   const input = () => inputTensor(golden.input_key, [golden.batch, golden.ch, golden.imgsz, golden.imgsz]);
 
   test(`${file}: names, shapes, dtypes and order of the state dict`, () => {
@@ -89,14 +89,20 @@ for (const file of ['yolov8n', 'yolov8n_ch1_nc1']) {
 }
 
 const golden = readGolden<ModelGolden>('models/yolov8n.json');
-const input = (): Tensor =>
+const inputOf = (golden: ModelGolden): Tensor =>
   inputTensor(golden.input_key, [golden.batch, golden.ch, golden.imgsz, golden.imgsz]);
+const input = (): Tensor => inputOf(golden);
 
-for (const memoryFormat of ['contiguous', 'channels_last'] as const) {
-  test(`yolov8n: every raw value, box and score, ${memoryFormat}`, () => {
+for (const [name, memoryFormat] of ['yolov8n', 'yolov5nu', 'yolo11n'].flatMap((name) => [
+  [name, 'contiguous'] as const,
+  [name, 'channels_last'] as const,
+])) {
+  const golden = readGolden<ModelGolden>(`models/${name}.json`);
+  const input = () => inputOf(golden);
+  test(`${name}: every raw value, box and score, ${memoryFormat}`, () => {
     scope(() => {
-      const { tensors } = loadSafetensors(fixturePath('models/yolov8n.safetensors'));
-      const model = formulaModel('yolov8n', golden).eval();
+      const { tensors } = loadSafetensors(fixturePath(`models/${name}.safetensors`));
+      const model = formulaModel(name, golden).eval();
       model.to({ memoryFormat });
       const { decoded, maps } = noGrad(() => model.predict(input().contiguous({ memoryFormat })));
       rawMaps(maps).forEach((map, level) => {
@@ -116,20 +122,23 @@ for (const memoryFormat of ['contiguous', 'channels_last'] as const) {
   });
 }
 
-test('yolov8n: raw maps and BatchNorm statistics of a forward in training mode', () => {
-  scope(() => {
-    const model = formulaModel('yolov8n', golden).train();
-    const maps = noGrad(() => model.forward(input())) as HeadMaps;
-    rawMaps(maps).forEach((map, level) => {
-      assertSummary(map, golden.train_raw[level]!, RAW, `level ${level}`);
+for (const name of ['yolov8n', 'yolov5nu', 'yolo11n']) {
+  const golden = readGolden<ModelGolden>(`models/${name}.json`);
+  test(`${name}: raw maps and BatchNorm statistics of a forward in training mode`, () => {
+    scope(() => {
+      const model = formulaModel(name, golden).train();
+      const maps = noGrad(() => model.forward(inputOf(golden))) as HeadMaps;
+      rawMaps(maps).forEach((map, level) => {
+        assertSummary(map, golden.train_raw[level]!, RAW, `level ${level}`);
+      });
+      const state = model.stateDict();
+      for (const [key, expected] of Object.entries(golden.bn_after_one_train_forward)) {
+        assertChecksum(state[key]!, expected, 1e-4, key);
+      }
+      assert.equal(state['model.0.bn.num_batches_tracked']!.item(), 1);
     });
-    const state = model.stateDict();
-    for (const [key, expected] of Object.entries(golden.bn_after_one_train_forward)) {
-      assertChecksum(state[key]!, expected, 1e-4, key);
-    }
-    assert.equal(state['model.0.bn.num_batches_tracked']!.item(), 1);
   });
-});
+}
 
 test("a new model starts from the recipe's biases", () => {
   const starts = [

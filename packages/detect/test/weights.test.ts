@@ -101,7 +101,7 @@ test('a file that is no checkpoint says what it is', async () => {
   const foreign = at('foreign.pt');
   writeFileSync(foreign, 'PK');
   const [code, message] = await refusal(YOLO.load(foreign));
-  assert.deepEqual([code, message], ['UNSUPPORTED_WEIGHTS', `${foreign}: .pt files are not read yet`]);
+  assert.deepEqual([code, message], ['PT_FOREIGN', `${foreign}: it is not a file that torch.save wrote`]);
 });
 
 test('a truncated checkpoint is refused', async () => {

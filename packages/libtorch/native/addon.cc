@@ -20,7 +20,12 @@ napi_value init(napi_env env, napi_value exports) {
     registerTensors(env, exports);
     registerScopes(env, exports);
     registerAutograd(env, exports);
+    registerJsFunction(env, exports);
+    registerJsCheckpoint(env, exports);
+    registerJsHooks(env, exports);
     registerAutocast(env, exports);
+    registerOpPrecision(env, exports);
+    registerObserver(env, exports);
     registerRandom(env, exports);
     registerMemory(env, exports);
     registerMachine(env, exports);

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "environment.h"
+#include "js_thread.h"
 #include "register.h"
 
 namespace mezzo {
@@ -18,14 +19,20 @@ std::vector<at::Tensor> optionalTensors(const Call& call, size_t argument) {
 }
 
 napi_value backward(const Call& call) {
-  torch::autograd::backward(tensorsOf(call, 0), optionalTensors(call, 1), call.boolean(2), call.boolean(3),
-                            optionalTensors(call, 4));
+  const auto outputs = tensorsOf(call, 0), gradients = optionalTensors(call, 1), inputs = optionalTensors(call, 4);
+  const bool retainGraph = call.boolean(2), createGraph = call.boolean(3);
+  JsThread::current().runEngine(
+      [&] { torch::autograd::backward(outputs, gradients, retainGraph, createGraph, inputs); });
   return nullptr;
 }
 
 napi_value grads(const Call& call) {
-  const auto results = torch::autograd::grad(tensorsOf(call, 0), tensorsOf(call, 1), optionalTensors(call, 2),
-                                             call.boolean(3), call.boolean(4), call.boolean(5));
+  const auto outputs = tensorsOf(call, 0), inputs = tensorsOf(call, 1), gradients = optionalTensors(call, 2);
+  const bool retainGraph = call.boolean(3), createGraph = call.boolean(4), allowUnused = call.boolean(5);
+  std::vector<at::Tensor> results;
+  JsThread::current().runEngine([&] {
+    results = torch::autograd::grad(outputs, inputs, gradients, retainGraph, createGraph, allowUnused);
+  });
   return toHandles(call.env, call.environment, results);
 }
 

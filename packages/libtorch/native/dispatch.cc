@@ -2,7 +2,9 @@
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <c10/core/DispatchKey.h>
 
+#include "autocast.h"
 #include "marshal.h"
+#include "op_precision.h"
 #include "register.h"
 
 namespace mezzo {
@@ -105,7 +107,9 @@ napi_value callOperator(const Call& call) {
   const Operator& op = operatorOf(call);
   torch::jit::Stack stack = call.environment.borrowStack();
   fillStack(call, op, stack);
-  op.handle.callBoxed(&stack);
+  if (insideAutocastRegion()) dropStaleCasts(stack);
+  if (activeOpPrecision == nullptr) op.handle.callBoxed(&stack);
+  else activeOpPrecision->call(op.handle, static_cast<size_t>(call.number(0)), stack);
   napi_value result = results(call, op, stack);
   call.environment.returnStack(std::move(stack));
   return result;

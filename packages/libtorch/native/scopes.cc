@@ -1,4 +1,6 @@
 // Lifetime: explicit frees, scopes, and the garbage collector as a safety net.
+#include <algorithm>
+
 #include "environment.h"
 #include "register.h"
 
@@ -49,7 +51,9 @@ void finalize(node_api_basic_env env, void* data, void* hint) {
 napi_value track(const Call& call) {
   const double handle = call.number(1);
   const at::Tensor& tensor = call.environment.tensors.get(handle);
-  const auto bytes = static_cast<int64_t>(tensor.layout() == at::kStrided ? tensor.nbytes() : 0);
+  // Memory, not size: an expanded tensor is small whatever its shape says, a meta tensor has none at all.
+  const bool holds = tensor.layout() == at::kStrided && tensor.has_storage() && !tensor.is_meta();
+  const auto bytes = static_cast<int64_t>(holds ? std::min(tensor.nbytes(), tensor.storage().nbytes()) : 0);
   check(call.env, napi_wrap(call.env, call[0], reinterpret_cast<void*>(static_cast<uintptr_t>(handle)), finalize,
                             &call.environment, nullptr));
   int64_t total = 0;

@@ -186,6 +186,7 @@ napi_value writeBytes(const Call& call) {
                                    " do not fit into " + std::to_string(target.nbytes()));
   }
   if (bytes.bytes > 0) std::memcpy(static_cast<char*>(target.data_ptr()) + offset, bytes.data, bytes.bytes);
+  if (!target.is_inference()) target.unsafeGetTensorImpl()->bump_version();
   return nullptr;
 }
 

@@ -34,6 +34,16 @@ export {
 } from './native.ts';
 export { type Notice, onNotice } from './notices.ts';
 export { type Nvidia, parseNvidia, probeNvidia } from './nvidia.ts';
+export type {
+  AutocastPolicyName,
+  NativeNonFinite,
+  NativeObservedOp,
+  NativeRoundTrip,
+  NativeTensorNote,
+  NativeTrace,
+  ObservedPhase,
+  ObservedRule,
+} from './observer.ts';
 export { type Recommendation, recommendInstall } from './plan-install.ts';
 export { requirePlatform } from './platform.ts';
 export { type MachineProbe, probeMachine } from './probe.ts';

@@ -1,6 +1,7 @@
 import { TorchError } from './errors.ts';
 import type { NativeImage } from './image.ts';
 import { loadAddon } from './load.ts';
+import type { AutocastPolicyName, NativeTrace } from './observer.ts';
 
 /** A tensor in the native slot table: slot and generation in one number, 0 for the undefined tensor. */
 export type Handle = number;
@@ -176,6 +177,45 @@ export interface Native extends NativeImage {
   clearGrads(handles: Float64Array): void;
   gradFn(handle: Handle): string | null;
   setRequiresGrad(handle: Handle, on: boolean): void;
+
+  /**
+   * Puts a node behind `outputs` whose backward is JavaScript; gives 0 for an output that stays the tensor it
+   * is, else the handle of the one in its place. `backward` is called with the number of its frame.
+   */
+  applyFunction(
+    name: string,
+    backward: (frame: number) => void,
+    inputs: Float64Array,
+    outputs: Float64Array,
+    notDifferentiable: Float64Array,
+    dirty: Float64Array,
+    saved: Float64Array,
+    materialize: boolean,
+  ): Float64Array;
+  frameGradients(frame: number): Float64Array;
+  frameSaved(frame: number): Float64Array;
+  /** One gradient for each tensor input of the node, 0 for none. */
+  setFrameResults(frame: number, gradients: Float64Array): void;
+  /** Nodes that this thread records from now on have this number or a higher one. */
+  graphPosition(): number;
+  /** `outputs` again, behind one node in place of the graph recorded since `start`. */
+  checkpointGraph(
+    backward: (frame: number) => void,
+    outputs: Float64Array,
+    start: number,
+    saved: Float64Array,
+  ): Float64Array;
+  /** The results of such a node, by way of `outputs` computed anew since `start`. */
+  checkpointGradients(frame: number, outputs: Float64Array, start: number): Float64Array;
+  /** `hook` takes a gradient's handle and returns another, or 0 to leave it. */
+  registerTensorHook(handle: Handle, hook: (gradient: Handle) => Handle, name: string): object;
+  registerAccumulatedHook(handle: Handle, hook: (leaf: Handle) => void, name: string): object;
+  /** Removes what one of the two above registered; again, it does nothing. */
+  removeHook(registration: object): void;
+  /** Runs every backward on a thread of its own, as with a GPU, while this thread serves its JavaScript. */
+  alwaysUseBackwardThread(on: boolean): void;
+  /** JavaScript functions and errors that autograd holds. */
+  autogradReferences(): number;
   gradEnabled(): boolean;
   setGradEnabled(on: boolean): void;
   inferenceEnter(on: boolean): number;
@@ -189,8 +229,31 @@ export interface Native extends NativeImage {
   autocastIncrement(): number;
   autocastDecrement(): number;
   clearAutocastCache(): void;
+  /** What the region casts this frozen weight to at every use; null when it does not. */
+  frozenCastDtype(handle: Handle): DType | null;
   autocastCacheEnabled(): boolean;
   setAutocastCacheEnabled(on: boolean): void;
+
+  /**
+   * A table of operators that compute in a dtype of their own; returns its number, from 1. It lives as long as the
+   * thread.
+   */
+  newOpPrecision(ids: Float64Array, dtypes: readonly DType[]): number;
+  /** Puts a table in force on this thread, 0 for none; returns the number of the one before. */
+  useOpPrecision(table: number): number;
+
+  /**
+   * Sums up every operator of this thread, and of the threads that run its backward, until `observerEnd`. With
+   * `finiteness` inputs and outputs are read too; with `synchronize` the GPU is waited for around each operator.
+   */
+  observerBegin(finiteness: boolean, synchronize: boolean): void;
+  observerEnd(): NativeTrace;
+  observerEnter(layer: number): void;
+  observerLeave(): void;
+  /** The layer of gradients that accumulate in these parameters. */
+  observerOwn(layer: number, parameters: Float64Array): void;
+  /** What autocast does with an operator on a device, asked of its autocast kernel. */
+  autocastPolicy(op: number, device: string): { policy: AutocastPolicyName; refusal: string | null };
 
   manualSeed(seed: number | bigint): void;
   defaultGenerator(device: string): Handle;

@@ -1,7 +1,18 @@
 export { MezzoError, TorchError } from '@mezzo/libtorch';
 export * as amp from './amp/index.ts';
-export { type AutocastOptions, autocast, GradScaler, type GradScalerOptions } from './amp/index.ts';
+export {
+  type AutocastOptions,
+  autocast,
+  GradScaler,
+  type GradScalerOptions,
+  type StepResult,
+  TrainingStep,
+  type TrainingStepOptions,
+  type WindowResult,
+} from './amp/index.ts';
+export { checkpoint, checkpointSequential } from './autograd/checkpoint.ts';
 export { type BackwardOptions, backward, type GradOptions, grad } from './autograd/grad.ts';
+export * as autograd from './autograd/index.ts';
 export { enableGrad, inferenceMode, isGradEnabled, noGrad } from './autograd/modes.ts';
 export {
   areDeterministicAlgorithmsEnabled,
@@ -15,8 +26,10 @@ export * as data from './data/index.ts';
 export * as nn from './nn/index.ts';
 export * as ops from './ops/aten.generated.ts';
 export { type OpArgument, type OpFunction, op } from './ops/call.ts';
+export { type FunctionHandler, functionMode } from './ops/function-mode.ts';
 export * as optim from './optim/index.ts';
 export { forkRng, Generator, getRngState, initialSeed, manualSeed, setRngState } from './random/index.ts';
+export type { RemovableHandle } from './removable-handle.ts';
 export * from './serialize/index.ts';
 export * from './tensor/compose.ts';
 export * from './tensor/creation.ts';

@@ -1,11 +1,13 @@
 /** Something that goes on in a way the user may not expect: PyTorch's text, a stable code. */
 export interface Warning {
   code:
+    | 'CHECKPOINT_WITHOUT_GRAD'
     | 'CUDA_UNAVAILABLE'
     | 'DEPRECATED'
     | 'DUPLICATE_PARAMETERS'
     | 'EMPTY_SPLIT'
     | 'PIN_MEMORY_UNUSED'
+    | 'SCALER_NOT_NEEDED'
     | 'SCHEDULER_ORDER'
     | 'UNSUPPORTED_DTYPE';
   message: string;

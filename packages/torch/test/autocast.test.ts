@@ -6,22 +6,14 @@ import {
   autocast,
   cuda,
   grad,
-  inferenceMode,
-  isGradEnabled,
-  memory,
   nn,
-  noGrad,
   ones,
   optim,
   randn,
-  scope,
   setWarningHandler,
   type Tensor,
-  tensor,
   type Warning,
 } from '../src/index.ts';
-import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
 
@@ -51,8 +43,8 @@ function heardDuring(run: () => void): Warning[] {
 
 const matrix = () => randn([8, 8]);
 
-describe('S1-S5 state of the thread', () => {
-  test('off by default, with the default dtype of each device', () => {
+describe('state of the thread', () => {
+  test('A11: off by default, with the default dtype of each device', () => {
     assert.deepEqual(threadState(), OUTSIDE);
   });
 
@@ -106,7 +98,7 @@ describe('S1-S5 state of the thread', () => {
     assert.deepEqual(threadState(), OUTSIDE);
   });
 
-  test('an error in the wrong place names the device', () => {
+  test('A11: an unknown device is named', () => {
     const options = { device: 'gpu' } as unknown as amp.AutocastOptions;
     assert.throws(() => autocast(options, () => {}), {
       name: 'AmpError',
@@ -116,12 +108,12 @@ describe('S1-S5 state of the thread', () => {
   });
 });
 
-describe('Y8 the region is synchronous', () => {
+describe('the region is synchronous', () => {
   const message =
     'autocast: the function is async. Its region is a property of the thread, so other code would run inside ' +
     'it during an await; pass a synchronous function and await outside';
 
-  test('an async function is refused before it runs', () => {
+  test('Y8: an async function is refused before it runs', () => {
     let ran = false;
     const run = () =>
       autocast({ device: 'cpu' }, async () => {
@@ -132,15 +124,15 @@ describe('Y8 the region is synchronous', () => {
     assert.deepEqual(threadState(), OUTSIDE);
   });
 
-  test('a function that returns a promise is refused after it ran', () => {
+  test('Y8: a function that returns a promise is refused after it ran', () => {
     const run = () => autocast({ device: 'cpu' }, () => Promise.resolve(1));
     assert.throws(run, { name: 'TorchError', code: 'ASYNC_REGION', message });
     assert.deepEqual(threadState(), OUTSIDE);
   });
 });
 
-describe('2.6 device and dtype gates', () => {
-  test('a CPU dtype other than bfloat16 and float16 warns and disables', () => {
+describe('device and dtype gates', () => {
+  test('A11: a CPU dtype other than bfloat16 and float16 warns and disables', () => {
     const heard = heardDuring(() => {
       const dtype = autocast({ device: 'cpu', dtype: 'float64' }, () => matrix().matmul(matrix()).dtype);
       assert.equal(dtype, 'float32');
@@ -178,7 +170,7 @@ describe('2.6 device and dtype gates', () => {
   });
 
   const gpu = { skip: cuda.isAvailable() ? false : 'needs a CUDA device' };
-  test('matmul on CUDA is fp16 by default, A5 binary_cross_entropy is refused there', gpu, () => {
+  test('A5: binary_cross_entropy is refused on CUDA, where matmul is fp16 by default', gpu, () => {
     const x = randn([8, 8], { device: 'cuda' });
     assert.equal(autocast(() => x.matmul(x)).dtype, 'float16');
     assert.throws(
@@ -188,9 +180,9 @@ describe('2.6 device and dtype gates', () => {
   });
 });
 
-describe('A1 results are those of casting by hand', () => {
+describe('results are those of casting by hand', () => {
   for (const dtype of ['bfloat16', 'float16'] as const) {
-    test(dtype, () => {
+    test(`A1: ${dtype}`, () => {
       const [x, w, b] = [randn([2, 3, 8, 8]), randn([4, 3, 3, 3]), randn([4])];
       const inside = autocast({ device: 'cpu', dtype }, () => nn.functional.conv2d(x, w, b));
       const byHand = nn.functional.conv2d(x.to(dtype), w.to(dtype), b.to(dtype));
@@ -202,7 +194,7 @@ describe('A1 results are those of casting by hand', () => {
   }
 });
 
-describe('S6 backward outside runs in the dtypes of the forward pass', () => {
+describe('backward outside runs in the dtypes of the forward pass', () => {
   test('gradients of float32 weights are float32 and near those of the float32 pass', () => {
     const weight = new Parameter(randn([16, 16]));
     const x = randn([4, 16]);
@@ -223,7 +215,7 @@ describe('S6 backward outside runs in the dtypes of the forward pass', () => {
     message: `${what} was called inside an autocast region`,
   });
 
-  test('S7 backward and grad inside a region are refused, in an island not', () => {
+  test('backward and grad inside a region are refused, in an island not', () => {
     const weight = new Parameter(matrix());
     autocast({ device: 'cpu' }, () => {
       const loss = weight.matmul(weight).float().sum();
@@ -234,7 +226,7 @@ describe('S6 backward outside runs in the dtypes of the forward pass', () => {
     assert.notEqual(weight.grad, null);
   });
 
-  test('C5 an optimizer step inside a region is refused, also in an island: the casts would be stale', () => {
+  test('C4: an optimizer step inside a region is refused, also in an island: the casts would be stale', () => {
     const weight = new Parameter(matrix());
     weight.grad = matrix();
     const optimizer = new optim.SGD([weight]);
@@ -245,92 +237,5 @@ describe('S6 backward outside runs in the dtypes of the forward pass', () => {
       });
     });
     autocast({ device: 'cpu', enabled: false }, () => optimizer.step());
-  });
-});
-
-describe('weight-cast cache', () => {
-  /** Bytes that stay while a weight is used three times in a region, and after its end. */
-  function bytesKept(cache: boolean): [inside: number, after: number] {
-    const weight = new Parameter(randn([64, 64]));
-    collectGarbage();
-    return scope(() => {
-      const x = randn([64, 64]);
-      const before = memory.stats().liveBytes;
-      const inside = autocast({ device: 'cpu', cache }, () => {
-        scope(() => {
-          for (let i = 0; i < 3; i++) x.matmul(weight);
-        });
-        return memory.stats().liveBytes - before;
-      });
-      return [inside, memory.stats().liveBytes - before];
-    });
-  }
-
-  test('C1 keeps one cast of a weight until the region ends, none when the cache is off', () => {
-    const [inside, after] = bytesKept(true);
-    const oneCast = 64 * 64 * 2;
-    assert.ok(inside >= oneCast && inside < 2 * oneCast, `${inside} bytes`);
-    assert.equal(after, 0);
-    assert.deepEqual(bytesKept(false), [0, 0]);
-  });
-
-  test('C2 repeated calls without gradients do not grow memory', () => {
-    const weight = new Parameter(matrix());
-    const x = matrix();
-    const round = () =>
-      noGrad(() =>
-        autocast({ device: 'cpu' }, () => {
-          scope(() => {
-            for (let i = 0; i < 4; i++) x.matmul(weight);
-          });
-        }),
-      );
-    round();
-    collectGarbage();
-    const before = memory.stats();
-    for (let i = 0; i < 20; i++) round();
-    const after = memory.stats();
-    assertNothingLeft(before, after);
-  });
-
-  test('C3 a weight first used without gradients still gets its gradient in the same region', () => {
-    for (const mode of [noGrad, inferenceMode]) {
-      const weight = new Parameter(matrix());
-      const x = matrix();
-      const loss = autocast({ device: 'cpu' }, () => {
-        let total: Tensor | undefined;
-        for (let i = 0; i < 4; i++) {
-          mode(() => x.matmul(weight));
-          const out = x.matmul(weight);
-          assert.notEqual(out.gradFn, null);
-          const term = out.float().sum();
-          total = total === undefined ? term : total.add(term);
-        }
-        return total!;
-      });
-      assert.equal(isGradEnabled(), true);
-      loss.backward();
-      const expected = x.bfloat16().float().sum([0]).unsqueeze(1).expand([8, 8]).mul(4);
-      const error = weight.grad!.sub(expected).abs().max().item() as number;
-      assert.ok(error < 0.05 * (expected.abs().max().item() as number), `off by ${error}`);
-    }
-  });
-
-  test('C4 a weight changed between two regions is cast anew', () => {
-    const weight = new Parameter(ones([2, 2]));
-    const use = () => autocast({ device: 'cpu' }, () => ones([2, 2]).matmul(weight));
-    assert.equal(use().sum().item(), 8);
-    noGrad(() => weight.mul_(3));
-    assert.equal(use().sum().item(), 24);
-  });
-
-  test('several uses of one cached weight add up in its gradient', () => {
-    const weight = new Parameter(ones([2, 2]));
-    const loss = autocast({ device: 'cpu' }, () => {
-      const x = tensor([[1, 2]]);
-      return x.matmul(weight).add(x.matmul(weight)).add(x.matmul(weight)).float().sum();
-    });
-    loss.backward();
-    assert.deepEqual(Array.from(weight.grad!.toTypedArray() as Float32Array), [3, 3, 6, 6]);
   });
 });

@@ -30,7 +30,7 @@ function heardDuring(run: () => void): Warning[] {
 }
 
 describe('scale()', () => {
-  test('G10 keeps lists and their nesting, and makes other iterables lazy', () => {
+  test('G10: keeps lists and their nesting, and makes other iterables lazy', () => {
     const scaler = new GradScaler({ device: 'cpu', initScale: 4 });
     const nested = scaler.scale([full([], 1), [full([], 2), [full([], 3)]]]) as [Tensor, [Tensor, [Tensor]]];
     assert.deepEqual([nested[0].item(), nested[1][0].item(), nested[1][1][0].item()], [4, 8, 12]);
@@ -49,7 +49,7 @@ describe('scale()', () => {
     );
   });
 
-  test('puts the scale on the device of the first tensor', {
+  test('G10: puts the scale on the device of the first tensor', {
     skip: cuda.isAvailable() ? false : 'needs a CUDA device',
   }, () => {
     const scaler = new GradScaler({ initScale: 4 });
@@ -57,7 +57,7 @@ describe('scale()', () => {
     assert.deepEqual([host!.device, device!.device, device!.item()], ['cuda:0', 'cpu', 4]);
   });
 
-  test('refuses what is no tensor', () => {
+  test('G10: refuses what is no tensor', () => {
     const scaler = new GradScaler({ device: 'cpu' });
     for (const wrong of [3, null, [1], 'loss']) {
       assert.throws(() => scaler.scale(wrong as unknown as Tensor), {
@@ -69,8 +69,8 @@ describe('scale()', () => {
   });
 });
 
-describe('G12 optimizers that apply the scale themselves', () => {
-  test('see scale and flag as tensors during step only', () => {
+describe('optimizers that apply the scale themselves', () => {
+  test('G12: they see scale and flag as tensors during step only', () => {
     const param = new Parameter(tensor([1, 2]));
     let seen: unknown[] = [];
     const custom: amp.ScaledOptimizer<[string], string> = {
@@ -91,7 +91,7 @@ describe('G12 optimizers that apply the scale themselves', () => {
     assert.equal(scaler.getScale(), 8);
   });
 
-  test('of the old contract get the scaler itself, with a warning', () => {
+  test('G12: those of the old contract get the scaler itself, with a warning', () => {
     const param = new Parameter(tensor([1, 2]));
     let given: unknown;
     const old: amp.ScaledOptimizer<[], void> = {
@@ -119,7 +119,7 @@ describe('G12 optimizers that apply the scale themselves', () => {
 });
 
 describe('update(newScale)', () => {
-  test('G14 copies a tensor: later edits of it have no effect', () => {
+  test('G14: copies a tensor: later edits of it have no effect', () => {
     const scaler = new GradScaler({ device: 'cpu' });
     scaler.scale(zeros([]));
     const wanted = tensor([32]);
@@ -142,7 +142,7 @@ describe('update(newScale)', () => {
   });
 });
 
-test('G17 a skip is visible, and a schedule that asks does not move on it', () => {
+test('G17: a skip is visible, and a schedule that asks does not move on it', () => {
   const param = new Parameter(tensor([1]));
   const optimizer = new optim.SGD([param], { lr: 1 });
   const scheduler = new optim.lrScheduler.StepLR(optimizer, 1, { gamma: 0.5 });
@@ -164,14 +164,14 @@ test('G17 a skip is visible, and a schedule that asks does not move on it', () =
   ]);
 });
 
-describe('G20 an interval lowered below the tracker still lets the scale grow', () => {
+describe('an interval lowered below the tracker still lets the scale grow', () => {
   const lower: Record<string, (scaler: GradScaler) => void> = {
     'by loadStateDict': (scaler) =>
       scaler.loadStateDict({ ...(scaler.stateDict() as amp.GradScalerState), growth_interval: 2 }),
     'by setGrowthInterval': (scaler) => scaler.setGrowthInterval(2),
   };
   for (const [name, change] of Object.entries(lower)) {
-    test(name, () => {
+    test(`G20: ${name}`, () => {
       const param = new Parameter(tensor([1]));
       const optimizer = new optim.SGD([param]);
       const scaler = new GradScaler({ device: 'cpu', initScale: 4, growthInterval: 100 });

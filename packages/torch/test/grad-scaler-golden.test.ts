@@ -303,7 +303,7 @@ const MISUSES: Record<string, () => void> = {
 
 describe('every misuse raises what PyTorch raises, with its text', () => {
   for (const { case: name, error: expected, text } of golden.errors) {
-    test(name, () => {
+    test(`G13: ${name}`, () => {
       const misuse = MISUSES[name];
       assert.ok(misuse !== undefined, `no misuse for '${name}'`);
       if (expected === null) {

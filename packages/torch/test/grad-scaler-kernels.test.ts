@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { unscale_, unscaleByForeach_, updateScale_, updateScaleByOps_ } from '../src/amp/unscale.ts';
+import { unscaleGrads } from '../src/amp/unscale-grads.ts';
 import {
   cuda,
   type DType,
@@ -27,7 +28,7 @@ for (const [kind, update_] of Object.entries({
   'plain operations': updateScaleByOps_,
 })) {
   describe(`scale update by ${kind}`, () => {
-    test('K1 grows at the interval, backs off on overflow, resets the tracker', () => {
+    test('K1: grows at the interval, backs off on overflow, resets the tracker', () => {
       const [scale, tracker] = [full([], 4), int32(0)];
       const trace = [];
       for (const found of [0, 0, 1]) {
@@ -41,14 +42,14 @@ for (const [kind, update_] of Object.entries({
       ]);
     });
 
-    test('K2 never grows to infinity', () => {
+    test('K2: never grows to infinity', () => {
       const [scale, tracker] = [full([], 1e38), int32(0)];
       for (let i = 0; i < 3; i++) update_(scale, tracker, full([], 0), 16, 0.5, 1);
       assert.equal(scale.item(), Math.fround(1e38));
       assert.equal(tracker.item(), 0);
     });
 
-    test('K3 the sequence clean, overflow, clean, overflow with interval 2', () => {
+    test('K3: the sequence clean, overflow, clean, overflow with interval 2', () => {
       const [scale, tracker] = [full([], 4), int32(0)];
       const trace = [];
       for (const found of [0, 1, 0, 1]) {
@@ -92,13 +93,15 @@ const MIXES = [
   ['transposed', 'sliced'],
   ['contiguous', 'transposed', 'sliced'],
   ['sliced', 'contiguous', 'transposed'],
+  ['transposed', 'transposed'],
+  ['sliced', 'sliced', 'sliced'],
 ];
 
 for (const [kind, each] of Object.entries({ kernel: unscale_, 'list operations': unscaleByForeach_ })) {
-  describe(`U1 unscale by ${kind}`, () => {
+  describe(`unscale by ${kind}`, () => {
     for (const mix of MIXES) {
       for (const bad of [undefined, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.NaN]) {
-        test(`${mix.join(', ')}; ${bad === undefined ? 'all finite' : `one ${bad}`}`, () => {
+        test(`U1: ${mix.join(', ')}; ${bad === undefined ? 'all finite' : `one ${bad}`}`, () => {
           const plain = mix.map(() => randn([4, 6]));
           const grads = plain.map((t, i) => LAYOUTS[mix[i]!]!(t));
           if (bad !== undefined) grads.at(-1)!.put([2, 3], bad);
@@ -113,7 +116,7 @@ for (const [kind, each] of Object.entries({ kernel: unscale_, 'list operations':
       }
     }
 
-    test('never clears a flag, takes empty lists and empty tensors', () => {
+    test('U1: never clears a flag, takes empty lists and empty tensors', () => {
       const found = full([], 1);
       each([zeros([3])], found, full([], 0.5));
       assert.equal(found.item(), 1);
@@ -123,7 +126,7 @@ for (const [kind, each] of Object.entries({ kernel: unscale_, 'list operations':
       assert.equal(clear.item(), 0);
     });
 
-    test('U5 fp16 and bf16', () => {
+    test('U5: fp16 and bf16', () => {
       for (const dtype of ['float16', 'bfloat16'] as const) {
         const grad = tensor([1, 65280], { dtype });
         const found = full([], 0);
@@ -136,16 +139,26 @@ for (const [kind, each] of Object.entries({ kernel: unscale_, 'list operations':
   });
 }
 
-test('U2 one kernel call takes one dtype', {
+test('U2: one kernel call takes one dtype and one device', {
   skip: cuda.isAvailable() ? false : 'needs a CUDA device',
 }, () => {
   const kernel_ = op<(...args: unknown[]) => void>('aten::_amp_foreach_non_finite_check_and_unscale_', '');
   const mixed = [zeros([2], { device: 'cuda' }), zeros([2], { dtype: 'float64', device: 'cuda' })];
   const [found, inverse] = [zeros([], { device: 'cuda' }), zeros([], { device: 'cuda' })];
   assert.throws(() => kernel_(mixed, found, inverse), { name: 'TorchError' });
+  const apart = [zeros([2], { device: 'cuda' }), zeros([2])];
+  assert.throws(() => kernel_(apart, found, inverse), { name: 'TorchError' });
 });
 
-test('U3 gradients of several dtypes and layouts: an infinity is found at every position', () => {
+test('U2: the flag is float32', () => {
+  const kernel_ = op<(...args: unknown[]) => void>('aten::_amp_foreach_non_finite_check_and_unscale_', '');
+  assert.throws(() => kernel_([zeros([2])], zeros([], { dtype: 'float64' }), full([], 0.5)), {
+    name: 'TorchError',
+    message: 'found_inf must be a float tensor.',
+  });
+});
+
+test('U3: gradients of several dtypes and layouts: an infinity is found at every position', () => {
   const kinds: [string, DType][] = Object.keys(LAYOUTS).flatMap((layout) =>
     (['float32', 'float64', 'bfloat16'] as const).map((dtype): [string, DType] => [layout, dtype]),
   );
@@ -171,7 +184,33 @@ test('U3 gradients of several dtypes and layouts: an infinity is found at every 
   }
 });
 
-describe('U4 sparse gradients', () => {
+test('U3: gradients on two devices: the flag of the device that holds the infinity, and no other', {
+  skip: cuda.isAvailable() ? false : 'needs a CUDA device',
+}, () => {
+  const kinds = Object.keys(LAYOUTS).flatMap((layout) =>
+    (['cpu', 'cuda:0'] as const).flatMap((device) =>
+      (['float32', 'float16', 'bfloat16'] as const).map((dtype) => ({ layout, device, dtype })),
+    ),
+  );
+  for (let broken = 0; broken < kinds.length; broken++) {
+    const params = kinds.map(({ layout, device, dtype }, i) => {
+      const param = new Parameter(zeros([4, 6], { dtype, device }));
+      const grad = full([4, 6], 8, { dtype });
+      if (i === broken) grad.put([1, 1], Number.POSITIVE_INFINITY);
+      param.grad = LAYOUTS[layout]!(grad).to(device);
+      return param;
+    });
+    const flags = unscaleGrads(new optim.SGD(params), () => full([], 0.25, { device: 'cuda' }), true);
+    const expected = ['cpu', 'cuda:0'].map((device) => (kinds[broken]!.device === device ? 1 : 0));
+    assert.deepEqual([flags.get('cpu')!.item(), flags.get('cuda:0')!.item()], expected);
+    params.forEach((param, i) => {
+      if (i === broken) return;
+      assert.equal(param.grad!.equal(full([4, 6], 2, { dtype: param.dtype, device: param.device })), true);
+    });
+  }
+});
+
+describe('sparse gradients', () => {
   const sparse = op('aten::sparse_coo_tensor', 'indices_size');
   const toDense = op('aten::to_dense');
 
@@ -186,7 +225,7 @@ describe('U4 sparse gradients', () => {
     return { param, optimizer, scaler };
   }
 
-  test('float32 values are unscaled and the step is taken', () => {
+  test('U4: float32 values are unscaled and the step is taken', () => {
     const { param, optimizer, scaler } = withSparse([0, 2], [8, 16], 'float32');
     scaler.unscale_(optimizer);
     assert.deepEqual(numbers(toDense(param.grad)), [2, 0, 4, 0]);
@@ -195,7 +234,7 @@ describe('U4 sparse gradients', () => {
   });
 
   for (const bad of [Number.POSITIVE_INFINITY, Number.NaN]) {
-    test(`a ${bad} among them is found`, () => {
+    test(`U4: a ${bad} among them is found`, () => {
       const { param, optimizer, scaler } = withSparse([0, 2], [8, bad], 'float32');
       scaler.step(optimizer);
       assert.equal(scaler.skipped(optimizer), true);
@@ -203,7 +242,7 @@ describe('U4 sparse gradients', () => {
     });
   }
 
-  test('fp16 values of one index are summed first, so that their overflow counts', () => {
+  test('U4: fp16 values of one index are summed first, so that their overflow counts', () => {
     const { optimizer, scaler } = withSparse([1, 1], [64000, 64000], 'float16');
     class Fused extends optim.SGD {
       override get stepSupportsAmpScaling(): boolean {
@@ -220,7 +259,20 @@ describe('U4 sparse gradients', () => {
     assert.equal(overflow, 1);
   });
 
-  test('Adam refuses them as in PyTorch', () => {
+  for (const [bad, flag] of [
+    [4, 0],
+    [Number.POSITIVE_INFINITY, 1],
+    [Number.NaN, 1],
+  ] as const) {
+    test(`U4: fp16 values are summed and unscaled; one of ${bad} gives the flag ${flag}`, () => {
+      const { param, optimizer } = withSparse([2, 2, 3], [8, 16, bad], 'float16');
+      const flags = unscaleGrads(optimizer, () => full([], 0.25), true);
+      assert.equal(flags.get('cpu')!.item(), flag);
+      assert.deepEqual(numbers(toDense(param.grad)), [0, 0, 6, bad / 4]);
+    });
+  }
+
+  test('U4: Adam refuses them as in PyTorch', () => {
     const { param } = withSparse([0], [1], 'float32');
     assert.throws(() => new optim.Adam([param]).step(), {
       name: 'OptimizerError',
@@ -230,7 +282,7 @@ describe('U4 sparse gradients', () => {
   });
 });
 
-test('U5 on CUDA, whose kernel has no bf16', {
+test('U5: on CUDA, whose kernel has no bf16', {
   skip: cuda.isAvailable() ? false : 'needs a CUDA device',
 }, () => {
   const param = new Parameter(zeros([3], { dtype: 'bfloat16', device: 'cuda' }));

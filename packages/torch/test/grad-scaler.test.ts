@@ -5,12 +5,10 @@ import {
   autocast,
   GradScaler,
   grad,
-  manualSeed,
   memory,
   nn,
   noGrad,
   optim,
-  randn,
   scope,
   type Tensor,
   tensor,
@@ -18,33 +16,11 @@ import {
 } from '../src/index.ts';
 import { assertNothingLeft } from './assert-memory.ts';
 import { collectGarbage } from './collect-garbage.ts';
+import { assertNear, batches, forward, gradsOf, lossOf, model, stateOf } from './two-layers.ts';
 
 const { Parameter } = nn;
 
 const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
-
-/** Two layers by hand: a model small enough that fp16 and fp32 stay near each other. */
-function model(): Tensor[] {
-  manualSeed(5);
-  return [new Parameter(randn([8, 8]).mul(0.3)), new Parameter(randn([8, 4]).mul(0.3))];
-}
-
-const forward = ([a, b]: Tensor[], x: Tensor) => x.matmul(a!).relu().matmul(b!);
-
-const lossOf = (params: Tensor[], x: Tensor, y: Tensor) =>
-  nn.functional.mseLoss(forward(params, x).float(), y);
-
-function batches(count: number): [Tensor, Tensor][] {
-  manualSeed(6);
-  return Array.from({ length: count }, () => [randn([16, 8]), randn([16, 4])]);
-}
-
-function assertNear(actual: readonly Tensor[], expected: readonly Tensor[], tolerance: number): void {
-  actual.forEach((t, i) => {
-    const error = t.sub(expected[i]!).abs().max().item() as number;
-    assert.ok(error <= tolerance, `tensor ${i} is off by ${error}`);
-  });
-}
 
 type Make = (params: Tensor[]) => optim.Optimizer;
 
@@ -58,10 +34,10 @@ const FLAVOURS: Record<string, Make> = {
   'AdamW fused': (p) => new optim.AdamW(p, { lr: 0.01, fused: true, amsgrad: true }),
 };
 
-describe('G2 four batches in fp16 with an overflow in the third follow the fp32 run', () => {
+describe('four batches in fp16 with an overflow in the third follow the fp32 run', () => {
   for (const [name, make] of Object.entries(FLAVOURS)) {
     for (const enabled of [true, false]) {
-      test(`${name}, ${enabled ? 'scaler on, rebuilt from its state every iteration' : 'scaler off'}`, () => {
+      test(`G2: ${name}, ${enabled ? 'scaler on, rebuilt from its state every iteration' : 'scaler off'}`, () => {
         const [plain, scaled] = [model(), model()];
         const [control, optimizer] = [make(plain), make(scaled)];
         const config = { device: 'cpu', initScale: 128, growthInterval: 1, enabled } as const;
@@ -75,6 +51,8 @@ describe('G2 four batches in fp16 with an overflow in the third follow the fp32 
           const loss = autocast({ device: 'cpu', dtype: 'float16', enabled }, () => lossOf(scaled, x, y));
           scaler.scale(loss).backward();
           if (i === 2 && enabled) scaled[0]!.grad!.put([0, 0], Number.POSITIVE_INFINITY);
+          if (enabled) scaler.unscale_(optimizer);
+          if (i !== 2) assertNear(gradsOf(scaled), gradsOf(plain), 5e-3);
           scaler.step(optimizer);
           scaler.update();
           const saved = JSON.parse(JSON.stringify(scaler.stateDict())) as amp.GradScalerState;
@@ -83,16 +61,17 @@ describe('G2 four batches in fp16 with an overflow in the third follow the fp32 
         });
         assert.equal(scaler.getScale(), enabled ? 128 * 2 ** 3 * 0.5 : 1);
         assertNear(scaled, plain, 5e-3);
+        assertNear(stateOf(optimizer), stateOf(control), 5e-3);
       });
     }
   }
 });
 
-describe('G3 a fused optimizer under the scaler does what the plain one does', () => {
+describe('a fused optimizer under the scaler does what the plain one does', () => {
   for (const amsgrad of [false, true]) {
     for (const explicit of [false, true]) {
       for (const kind of ['Adam', 'AdamW', 'SGD'] as const) {
-        test(`${kind}, amsgrad ${amsgrad}, unscale_ ${explicit ? 'called' : 'left to step'}`, () => {
+        test(`G3: ${kind}, amsgrad ${amsgrad}, unscale_ ${explicit ? 'called' : 'left to step'}`, () => {
           const make = (p: Tensor[], fused: boolean) =>
             kind === 'SGD'
               ? new optim.SGD(p, { lr: 0.1, momentum: 0.9, nesterov: amsgrad, fused })
@@ -101,29 +80,36 @@ describe('G3 a fused optimizer under the scaler does what the plain one does', (
             const params = model();
             const optimizer = make(params, fused);
             const scaler = new GradScaler({ device: 'cpu', initScale: 64, growthInterval: 2 });
+            const losses: Tensor[] = [];
+            let gradients: Tensor[] = [];
             batches(5).forEach(([x, y], i) => {
               optimizer.zeroGrad();
-              scaler.scale(lossOf(params, x, y)).backward();
+              losses.push(lossOf(params, x, y));
+              scaler.scale(losses.at(-1)!).backward();
               if (i === 0 || i === 3) params[1]!.grad!.put([1, 1], Number.NaN);
-              if (explicit) scaler.unscale_(optimizer);
+              if (explicit) {
+                scaler.unscale_(optimizer);
+                if (i === 2) gradients = gradsOf(params).map((grad) => grad.clone());
+              }
               scaler.step(optimizer);
               assert.equal(scaler.skipped(optimizer), fused ? null : i === 0 || i === 3);
               scaler.update();
               assert.deepEqual([optimizer.gradScale, optimizer.foundInf], [undefined, undefined]);
             });
-            const state = Object.values(optimizer.stateDict().state).flatMap((entry) => Object.values(entry));
-            return { params, state: state as Tensor[], scale: scaler.getScale() };
+            return { params, losses, gradients, state: stateOf(optimizer), scale: scaler.getScale() };
           });
           const [fused, plain] = runs;
           assertNear(fused!.params, plain!.params, 1e-6);
           assertNear(fused!.state, plain!.state, 1e-6);
+          assertNear(fused!.losses, plain!.losses, 1e-6);
+          assertNear(fused!.gradients, plain!.gradients, 1e-6);
           assert.equal(fused!.scale, plain!.scale);
         });
       }
     }
   }
 
-  test('also when strides keep the fused kernel from being used', () => {
+  test('G3: also when strides keep the fused kernel from being used', () => {
     const runs = [true, false].map((fused) => {
       const param = new Parameter(
         tensor([
@@ -152,9 +138,9 @@ describe('G3 a fused optimizer under the scaler does what the plain one does', (
   });
 });
 
-describe('G4 gradients broken between unscale_ and step are not seen: the weights break', () => {
+describe('gradients broken between unscale_ and step are not seen: the weights break', () => {
   for (const [name, make] of Object.entries(FLAVOURS)) {
-    test(name, () => {
+    test(`G4: ${name}`, () => {
       const params = model();
       const optimizer = make(params);
       const scaler = new GradScaler({ device: 'cpu', initScale: 128 });
@@ -169,7 +155,7 @@ describe('G4 gradients broken between unscale_ and step are not seen: the weight
   }
 });
 
-test('G1 the state survives a round trip before and after the first scale', () => {
+test('G1: the state survives a round trip before and after the first scale', () => {
   const saved = {
     scale: 4,
     growth_factor: 3,
@@ -191,7 +177,7 @@ test('G1 the state survives a round trip before and after the first scale', () =
   }
 });
 
-test('G5 clipping scaled gradients at maxNorm times the scale equals clipping plain ones', () => {
+test('G5: clipping scaled gradients at maxNorm times the scale equals clipping plain ones', () => {
   const [plain, scaled] = [model(), model()];
   const [control, optimizer] = [FLAVOURS['SGD foreach']!(plain), FLAVOURS['SGD foreach']!(scaled)];
   const scaler = new GradScaler({ device: 'cpu', initScale: 256 });
@@ -209,7 +195,7 @@ test('G5 clipping scaled gradients at maxNorm times the scale equals clipping pl
   assertNear(scaled, plain, 1e-5);
 });
 
-test('G7 a gradient penalty with double backward', () => {
+test('G7: a gradient penalty with double backward', () => {
   const run = (scaler: GradScaler) => {
     const params = model();
     const optimizer = FLAVOURS['SGD foreach']!(params);
@@ -230,7 +216,7 @@ test('G7 a gradient penalty with double backward', () => {
   assertNear(scaled, run(new GradScaler({ enabled: false })), 1e-5);
 });
 
-test('G8 two micro-batches per step: the scale holds within a step and grows between them', () => {
+test('G8: two micro-batches per step: the scale holds within a step and grows between them', () => {
   const [plain, scaled] = [model(), model()];
   const [control, optimizer] = [FLAVOURS['SGD foreach']!(plain), FLAVOURS['SGD foreach']!(scaled)];
   const scaler = new GradScaler({ device: 'cpu', initScale: 32, growthInterval: 1 });
@@ -248,7 +234,7 @@ test('G8 two micro-batches per step: the scale holds within a step and grows bet
   assertNear(scaled, plain, 1e-5);
 });
 
-test('G9 two models, optimizers and losses: one skips, the other steps, the scale backs off once', () => {
+test('G9: two models, optimizers and losses: one skips, the other steps, the scale backs off once', () => {
   const [first, second] = [model(), model()];
   const [a, b] = [FLAVOURS['SGD foreach']!(first), FLAVOURS['Adam foreach']!(second)];
   const before = { first: first.map((p) => p.clone()), second: second.map((p) => p.clone()) };

@@ -246,6 +246,7 @@ describe('damaged files are refused with the reason', () => {
   for (const [name, [make, reason]] of Object.entries(CASES)) {
     test(name, () => {
       const path = make();
+      collectGarbage();
       const live = memory.stats().liveTensors;
       assert.throws(() => loadSafetensors(path), {
         name: 'SafetensorsError',

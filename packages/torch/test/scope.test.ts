@@ -242,6 +242,12 @@ describe('memory', () => {
     assert.ok(memory.stats().liveBytes - before < 1 << 20);
   });
 
+  test('what the garbage collector is told of is memory, not shape: an expanded tensor of 2^61 bytes is small', () => {
+    const huge = ones([1], { dtype: 'float64' }).expand(2 ** 50, 2 ** 8);
+    assert.deepEqual(huge.shape, [2 ** 50, 2 ** 8]);
+    huge.dispose();
+  });
+
   test('allocations beyond the limit are a typed error, and nothing leaks', () => {
     const { liveTensors, liveBytes } = memory.stats();
     native().setMemoryLimit(liveBytes + 2 ** 20);

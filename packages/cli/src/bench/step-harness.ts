@@ -4,8 +4,10 @@ import {
   choosePrecision,
   DetectionLoss,
   ModelEma,
+  type StepParts,
   TrainStep,
 } from '@mezzo/detect';
+import { scaleRule } from '@mezzo/precision';
 import { GradScaler, keep, manualSeed, memory, randint, type Tensor } from '@mezzo/torch';
 
 /** Steps of one model on one random batch, ready to be timed. */
@@ -24,40 +26,52 @@ export interface HarnessOptions {
   channelsLast: boolean;
   imgsz: number;
   batch: number;
+  /** Scale the loss by this rule, as fp16 needs it. Default: as the precision has it. */
+  scaler?: string;
+}
+
+/** What a step of a fresh model is made of, and one random batch. */
+export interface StepMaterial {
+  parts: StepParts;
+  images: Tensor;
+  rows: Float32Array;
 }
 
 const WARM_UP = 2;
 const CLASSES = 80;
 const BOXES_AN_IMAGE = 8;
 
-/** The same step as in training: forward, loss, backward, clipping, SGD, averaging. */
-export function stepHarness({
-  model: name = 'yolov8n',
-  amp,
-  channelsLast,
-  imgsz,
-  batch,
-}: HarnessOptions): StepHarness {
+export function stepMaterial(options: HarnessOptions): StepMaterial {
+  const { model: name = 'yolov8n', amp, channelsLast, imgsz, batch } = options;
   manualSeed(0);
   const precision = choosePrecision(amp, 'cpu', channelsLast);
   const model = buildModel(name, { nc: CLASSES });
   if (channelsLast) model.to({ memoryFormat: 'channels_last' });
   model.train();
-  const step = new TrainStep({
+  const parts: StepParts = {
     model,
     loss: new DetectionLoss({ nc: CLASSES, strides: model.strides }),
     optimizer: buildOptimizer(model, { name: 'SGD', lr: 1e-3, momentum: 0.9, weightDecay: 5e-4 }),
     ema: new ModelEma(model, model.clone()),
-    scaler: new GradScaler({ device: 'cpu', enabled: precision.scaler }),
+    scaler: new GradScaler({
+      device: 'cpu',
+      enabled: options.scaler !== undefined || precision.scaler,
+      rule: scaleRule(options.scaler ?? 'torch'),
+    }),
     precision,
     device: 'cpu',
     clip: 10,
-  });
-  const images: Tensor = keep(randint(0, 256, [batch, 3, imgsz, imgsz], { dtype: 'uint8' }));
-  const rows = randomRows(batch);
+  };
+  const images = keep(randint(0, 256, [batch, 3, imgsz, imgsz], { dtype: 'uint8' }));
+  return { parts, images, rows: randomRows(batch) };
+}
+
+/** The same step as in training: forward, loss, backward, clipping, SGD, averaging. */
+export function stepHarness(options: HarnessOptions): StepHarness {
+  const { parts, images, rows } = stepMaterial(options);
+  const step = new TrainStep(parts);
   const once = () => {
-    step.accumulate(() => images, rows);
-    step.update();
+    step.run(() => images, rows);
   };
   for (let i = 0; i < WARM_UP; i++) once();
   return {

@@ -12,6 +12,8 @@ export interface BenchRow {
   samples?: { a: number[]; b: number[] };
   /** What the two sides are, when the name does not say it. */
   sides?: { a: string; b: string };
+  /** Where the sides were measured in pairs: below this the ratio lies with 95 % confidence (bootstrap of the pairs). */
+  upper?: number;
 }
 
 export interface BenchReport {

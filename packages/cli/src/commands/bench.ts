@@ -20,6 +20,10 @@ const SUITES: Readonly<Record<string, { readonly about: string; readonly load: (
     about: 'a training step of YOLOv8n: bf16 against fp32, and both against Python',
     load: async () => (await import('../bench/step.ts')).step,
   },
+  amp: {
+    about: 'the cost of the transactional step and of naming culprits, in pairs with an upper bound',
+    load: async () => (await import('../bench/amp.ts')).ampSuite,
+  },
   memory: {
     about: 'peak tensor bytes of a bf16 step against fp32, and growth over 200 steps',
     load: async () => (await import('../bench/memory.ts')).memorySuite,
@@ -83,8 +87,9 @@ export const bench: Command = {
     }
     const width = Math.max(...rows.map((row) => row.name.length));
     for (const row of rows) {
+      const upper = row.upper === undefined ? '' : `, at most ${general(row.upper, 4)} (95 %)`;
       terminal.print(
-        `${row.name.padEnd(width)}  ${general(row.a)} / ${general(row.b)} ${row.unit} = ${general(row.ratio, 3)}`,
+        `${row.name.padEnd(width)}  ${general(row.a)} / ${general(row.b)} ${row.unit} = ${general(row.ratio, 4)}${upper}`,
       );
     }
     return 0;

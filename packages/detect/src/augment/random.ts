@@ -4,7 +4,16 @@
  */
 
 /** Independent sequences of one sample; adding an augmentation never changes the draws of another. */
-export const STREAMS = { order: 0, mosaic: 1, affine: 2, flip: 3, colour: 4, mixup: 5, shapes: 6 } as const;
+export const STREAMS = {
+  order: 0,
+  mosaic: 1,
+  affine: 2,
+  flip: 3,
+  colour: 4,
+  mixup: 5,
+  shapes: 6,
+  anchors: 15,
+} as const;
 export type Stream = keyof typeof STREAMS;
 
 const MULTIPLIER_0 = 0xd2511f53;

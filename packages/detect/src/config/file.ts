@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
+import { didYouMean } from '@mezzo/libtorch/nearest';
 import { ConfigError } from './errors.ts';
-import { didYouMean } from './nearest.ts';
 import type { Command, Value } from './option.ts';
 import { appliesTo, OPTIONS, Spellings } from './options.ts';
 import { checkValue, literal, show } from './value.ts';

@@ -1,9 +1,9 @@
 /** The option table of the detector and all that is made from it. Loads neither LibTorch nor a YAML reader. */
+export { didYouMean, nearestNames } from '@mezzo/libtorch/nearest';
 export { ConfigError, type ConfigErrorCode } from './errors.ts';
 export { formatSettings, type OptionFile, readOptionFile } from './file.ts';
 export { defaultText, type HelpGroup, type HelpLine, helpGroups, helpLine, placeholder } from './help.ts';
 export { COMMAND_LINE_OPTIONS, joinLayers } from './layers.ts';
-export { didYouMean, nearestNames } from './nearest.ts';
 export {
   COMMANDS,
   type Command,
@@ -16,6 +16,12 @@ export {
   type Value,
 } from './option.ts';
 export {
+  type CheckOptions,
+  type CheckSettings,
+  type ExplainOptions,
+  type ExplainSettings,
+  type ExportOptions,
+  type ExportSettings,
   GROUPS,
   OPTIONS,
   type PredictOptions,

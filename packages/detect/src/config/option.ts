@@ -1,5 +1,5 @@
 /** The commands that read the detector's option table. */
-export const COMMANDS = ['train', 'val', 'predict'] as const;
+export const COMMANDS = ['train', 'val', 'predict', 'check', 'explain', 'export'] as const;
 export type Command = (typeof COMMANDS)[number];
 
 /**

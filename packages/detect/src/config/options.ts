@@ -2,6 +2,7 @@ import type { Command, InputOptions, Option, OptionTable, Settings } from './opt
 import { augmentationOptions } from './table/augmentation.ts';
 import { foreignOptions } from './table/elsewhere.ts';
 import { evaluationOptions, predictionOptions } from './table/evaluation.ts';
+import { exportOptions } from './table/export.ts';
 import { lossOptions, optimizerOptions } from './table/optimizer.ts';
 import { precisionOptions } from './table/precision.ts';
 import { recipeOptions } from './table/recipe.ts';
@@ -17,6 +18,7 @@ export const GROUPS: readonly { readonly title: string; readonly options: Option
   { title: 'Augmentation', options: augmentationOptions },
   { title: 'Evaluation', options: evaluationOptions },
   { title: 'Prediction', options: predictionOptions },
+  { title: 'Export', options: exportOptions },
   { title: 'Set by the recipe', options: recipeOptions },
   { title: 'Of other tasks and programs', options: foreignOptions },
 ];
@@ -30,6 +32,7 @@ const TABLE = {
   ...augmentationOptions,
   ...evaluationOptions,
   ...predictionOptions,
+  ...exportOptions,
   ...recipeOptions,
   ...foreignOptions,
 };
@@ -40,14 +43,24 @@ export const OPTIONS: OptionTable = TABLE;
 export type TrainOptions = InputOptions<typeof TABLE, 'train'>;
 export type ValOptions = InputOptions<typeof TABLE, 'val'>;
 export type PredictOptions = InputOptions<typeof TABLE, 'predict'>;
+/** What the commands take that run a few training steps without training. */
+export type CheckOptions = InputOptions<typeof TABLE, 'check'>;
+export type ExplainOptions = InputOptions<typeof TABLE, 'explain'>;
+export type ExportOptions = InputOptions<typeof TABLE, 'export'>;
 export type TrainSettings = Settings<typeof TABLE, 'train'>;
 export type ValSettings = Settings<typeof TABLE, 'val'>;
 export type PredictSettings = Settings<typeof TABLE, 'predict'>;
+export type CheckSettings = Settings<typeof TABLE, 'check'>;
+export type ExplainSettings = Settings<typeof TABLE, 'explain'>;
+export type ExportSettings = Settings<typeof TABLE, 'export'>;
 
 export interface SettingsOf {
   train: TrainSettings;
   val: ValSettings;
   predict: PredictSettings;
+  check: CheckSettings;
+  explain: ExplainSettings;
+  export: ExportSettings;
 }
 
 /** An option under one of its spellings; `negated` when that spelling is a flag that means false. */

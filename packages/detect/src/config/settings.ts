@@ -1,8 +1,8 @@
+import { didYouMean } from '@mezzo/libtorch/nearest';
 import { ConfigError } from './errors.ts';
-import { didYouMean } from './nearest.ts';
 import type { TableSettings, Value } from './option.ts';
 import { COMMANDS, type Command, type Option, type OptionTable, type Recipe } from './option.ts';
-import type { TrainOptions, ValOptions } from './options.ts';
+import type { CheckOptions, ExplainOptions, ExportOptions, TrainOptions, ValOptions } from './options.ts';
 import { appliesTo, OPTIONS, type PredictOptions, type SettingsOf, Spellings } from './options.ts';
 import { checkValue } from './value.ts';
 import type { Assignment } from './words.ts';
@@ -11,6 +11,9 @@ export interface OptionsOf {
   train: TrainOptions;
   val: ValOptions;
   predict: PredictOptions;
+  check: CheckOptions;
+  explain: ExplainOptions;
+  export: ExportOptions;
 }
 
 const spellings = new Spellings(OPTIONS);

@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
+import { nearestNames } from '@mezzo/libtorch/nearest';
 import { ConfigError } from './errors.ts';
-import { nearestNames } from './nearest.ts';
 import type { Kind, Option, Value } from './option.ts';
 
 /**

@@ -1,5 +1,5 @@
+import { didYouMean } from '@mezzo/libtorch/nearest';
 import { ConfigError } from './errors.ts';
-import { didYouMean } from './nearest.ts';
 import type { Kind } from './option.ts';
 import type { Spelling, Spellings } from './options.ts';
 import { kindsOf, literal } from './value.ts';

@@ -1,15 +1,19 @@
 import { existsSync } from 'node:fs';
+import type { PrecisionPlan } from '@mezzo/precision';
 import {
+  type amp,
   loadSafetensors,
   MezzoError,
   type optim,
   readSafetensorsHeader,
   saveSafetensors,
   type Tensor,
+  tensor,
   writeFileAtomically,
 } from '@mezzo/torch';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import type { ModelTable } from '../models/description.ts';
+import type { PlannedPrecision } from '../precision/plan.ts';
 import type { FilePositions } from './run-files.ts';
 import { fileSystemError } from './run-folder.ts';
 
@@ -30,9 +34,14 @@ export interface TrainingState {
   batch: number;
   /** Iteration (batch of the run) of the last optimizer step, -1 before the first. */
   lastStep: number;
-  /** Optimizer steps tried, and those left out because gradients overflowed. */
+  /** Optimizer steps tried, and those left out because something was not finite: in all, and in a row until now. */
   steps: number;
   skipped: number;
+  skippedInARow?: number;
+  /** How many of those in a row no lower loss scale could have saved. */
+  hopeless?: number;
+  /** What window observers keep, by their names. */
+  observers?: Record<string, unknown>;
   emaUpdates: number;
   best: { epoch: number; fitness: number; map50: number; map: number };
   scaler: Record<string, number>;
@@ -50,6 +59,10 @@ export interface TrainingState {
   settings: Record<string, unknown>;
   saveDir: string;
   finished: boolean;
+  /** The precision and the plan that the run began with. */
+  precision?: PlannedPrecision;
+  /** The open accumulation window, but for its buffers. */
+  window?: { losses: number[]; state: number[][] };
 }
 
 interface Metadata {
@@ -62,12 +75,15 @@ interface Metadata {
   epoch?: number;
   map50?: number;
   map?: number;
+  /** Layers that these weights were trained with in another precision than the rest. */
+  plan?: PrecisionPlan;
   training?: TrainingState;
 }
 
 const LIVE = 'train:';
 const OPTIMIZER = 'optimizer:';
 const GRADIENT = 'grad:';
+const WINDOW = 'window:';
 
 export interface CheckpointContents {
   identity: ModelIdentity;
@@ -77,11 +93,15 @@ export interface CheckpointContents {
   epoch: number;
   map50: number;
   map: number;
+  /** Layers that the weights were trained with in another precision than the rest; left out when there are none. */
+  plan?: PrecisionPlan;
   training?: {
     state: TrainingState;
     live: Record<string, Tensor>;
     optimizer: optim.OptimizerState;
     gradients: Record<string, Tensor>;
+    /** An accumulation window that is not at its end. */
+    window?: amp.OpenWindow;
   };
 }
 
@@ -90,10 +110,9 @@ export interface CheckpointContents {
  * under the published names, so any safetensors reader can use the file. A readable copy of its metadata lies beside it.
  */
 export async function writeCheckpoint(file: string, contents: CheckpointContents): Promise<void> {
-  const { identity, weights, data, epoch, map50, map, training } = contents;
+  const { weights, training } = contents;
   const tensors: Record<string, Tensor> = { ...weights };
-  const metadata: Metadata = { format: 'mezzo-detector', version: 1, model: identity, epoch, map50, map };
-  if (data !== null) metadata.data = data;
+  const metadata = metadataOf(contents);
   if (training) {
     const scalars: Record<string, Record<string, number | null>> = {};
     for (const [key, tensor] of Object.entries(training.live)) tensors[LIVE + key] = tensor;
@@ -106,6 +125,12 @@ export async function writeCheckpoint(file: string, contents: CheckpointContents
     }
     const { param_groups } = training.optimizer;
     metadata.training = { ...training.state, optimizer: { param_groups, scalars } };
+    if (training.window) {
+      const { losses, buffers, state } = training.window;
+      for (const [key, value] of Object.entries(buffers)) tensors[WINDOW + key] = value;
+      const sums = state.map((value) => Array.from(value.toTypedArray() as Float32Array));
+      metadata.training.window = { losses, state: sums };
+    }
   }
   try {
     await saveSafetensors(file, tensors, { mezzo: JSON.stringify(metadata) });
@@ -114,6 +139,19 @@ export async function writeCheckpoint(file: string, contents: CheckpointContents
   } catch (error) {
     throw fileSystemError((error as Error).cause ?? error, file);
   }
+}
+
+function metadataOf({ identity, data, epoch, map50, map, plan }: CheckpointContents): Metadata {
+  return {
+    ...{ format: 'mezzo-detector', version: 1, model: identity, epoch, map50, map },
+    ...(data === null ? {} : { data }),
+    ...(plan === undefined ? {} : { plan }),
+  };
+}
+
+/** Writes the averaged weights alone, one file that every command reads. */
+export function writeWeights(file: string, contents: CheckpointContents): void {
+  saveSafetensors(file, contents.weights, { mezzo: JSON.stringify(metadataOf(contents)) });
 }
 
 /** The metadata of a checkpoint, without its tensors. @throws {MezzoError} NOT_A_CHECKPOINT */
@@ -130,7 +168,7 @@ function parseMetadata(file: string, metadata: Readonly<Record<string, string>>)
       hint: 'start from the model instead and take the tensors over: model=yolov8n pretrained=FILE.safetensors',
     });
   }
-  const parsed = JSON.parse(text) as Metadata;
+  const parsed = parseJson(file, text);
   if (parsed.format !== 'mezzo-detector' || parsed.version !== 1) {
     throw new MezzoError(
       'NOT_A_CHECKPOINT',
@@ -140,7 +178,19 @@ function parseMetadata(file: string, metadata: Readonly<Record<string, string>>)
       },
     );
   }
+  const { name, table, names } = (parsed.model as Partial<ModelIdentity> | undefined) ?? {};
+  if (typeof name !== 'string' || typeof table !== 'object' || table === null || !Array.isArray(names)) {
+    throw new MezzoError('NOT_A_CHECKPOINT', `${file}: what it says of its model is incomplete`);
+  }
   return parsed;
+}
+
+function parseJson(file: string, text: string): Metadata {
+  try {
+    return (JSON.parse(text) ?? {}) as Metadata;
+  } catch (cause) {
+    throw new MezzoError('NOT_A_CHECKPOINT', `${file}: what it says of its model is damaged`, { cause });
+  }
 }
 
 /** Reads a whole checkpoint. @throws {MezzoError} NO_SUCH_FILE, NOT_A_CHECKPOINT, or the reader's codes for a damaged file */
@@ -151,37 +201,57 @@ export async function readCheckpoint(file: string): Promise<CheckpointContents> 
   const weights: Record<string, Tensor> = {};
   const live: Record<string, Tensor> = {};
   const gradients: Record<string, Tensor> = {};
+  const buffers: Record<string, Tensor> = {};
   const state: optim.OptimizerState['state'] = {};
-  for (const [key, tensor] of Object.entries(tensors)) {
-    if (key.startsWith(LIVE)) live[key.slice(LIVE.length)] = tensor;
-    else if (key.startsWith(GRADIENT)) gradients[key.slice(GRADIENT.length)] = tensor;
+  for (const [key, value] of Object.entries(tensors)) {
+    if (key.startsWith(LIVE)) live[key.slice(LIVE.length)] = value;
+    else if (key.startsWith(GRADIENT)) gradients[key.slice(GRADIENT.length)] = value;
+    else if (key.startsWith(WINDOW)) buffers[key.slice(WINDOW.length)] = value;
     else if (key.startsWith(OPTIMIZER)) {
       const [number = '', name = ''] = key.slice(OPTIMIZER.length).split(':');
-      state[number] = { ...state[number], [name]: tensor };
-    } else weights[key] = tensor;
+      state[number] = { ...state[number], [name]: value };
+    } else weights[key] = value;
   }
-  const { model: identity, data = null, epoch = 0, map50 = 0, map = 0, training } = metadata;
-  if (!training) return { identity, weights, data, epoch, map50, map };
+  const { model: identity, data = null, epoch = 0, map50 = 0, map = 0, plan, training } = metadata;
+  const saved = { identity, weights, data, epoch, map50, map, ...(plan ? { plan } : {}) };
+  if (!training) return saved;
   const { scalars, ...groups } = training.optimizer;
   for (const [number, values] of Object.entries(scalars)) state[number] = { ...state[number], ...values };
   return {
-    identity,
-    weights,
-    data,
-    epoch,
-    map50,
-    map,
-    training: { state: training, live, gradients, optimizer: { ...groups, state } },
+    ...saved,
+    training: {
+      state: training,
+      live,
+      gradients,
+      optimizer: { ...groups, state },
+      ...(training.window ? { window: openWindow(training.window, buffers) } : {}),
+    },
   };
 }
 
-/** Builds the network of a checkpoint with its averaged weights. */
+function openWindow(
+  { losses, state }: NonNullable<TrainingState['window']>,
+  buffers: Record<string, Tensor>,
+): amp.OpenWindow {
+  return { losses, buffers, state: state.map((values) => tensor(values, { dtype: 'float32' })) };
+}
+
+/** Builds the network of a checkpoint with its averaged weights. @throws {MezzoError} UNSUPPORTED_WEIGHTS when they do not fit */
 export function modelOf({
   identity,
   weights,
 }: Pick<CheckpointContents, 'identity' | 'weights'>): DetectionModel {
   const model = buildModel(identity.table, { name: identity.name, names: identity.names });
-  model.loadStateDict(weights);
+  try {
+    model.loadStateDict(weights);
+  } catch (error) {
+    if ((error as MezzoError).code !== 'STATE_DICT') throw error;
+    const [, reason = ''] = (error as Error).message.split('\n\t');
+    throw new MezzoError('UNSUPPORTED_WEIGHTS', `the weights do not fit ${identity.name}: ${reason.trim()}`, {
+      hint: 'they can be taken over as far as they fit: pretrained=FILE',
+      cause: error,
+    });
+  }
   return model;
 }
 

@@ -1,3 +1,5 @@
+import type { AutopsyReport, PrecisionEvent } from '@mezzo/precision';
+
 /** Losses by name, for example `{ box, cls, dfl }`: after their gains, mean over the images. */
 export type Losses = Readonly<Record<string, number>>;
 
@@ -50,7 +52,7 @@ export interface StepEvent {
   readonly memoryBytes: number;
   /** Only while a loss scaler is at work. */
   readonly scale?: number;
-  /** Steps skipped so far in the whole run; only while a loss scaler is at work. */
+  /** Steps left out so far in the whole run. */
   readonly skipped?: number;
 }
 
@@ -88,16 +90,40 @@ export interface EpochEvent {
   readonly best: boolean;
 }
 
-/** A step whose gradients overflowed, and that changed nothing. */
+/** A step in which something was not finite, and that changed nothing. */
 export interface SkipEvent {
   readonly event: 'skip';
   /** Optimizer step of the run, from 1. */
   readonly step: number;
-  /** The scale under which it overflowed. */
-  readonly scale: number;
-  /** Parameters with non-finite gradients, where they were looked for. */
+  /** The loss scale under which it overflowed; null without a scaler. */
+  readonly scale: number | null;
+  /** Parameters whose gradients were not finite, then buffers that were not; 'loss' when only that was. */
   readonly culprits: readonly string[];
+  /** In words, the first few layers named: 'non-finite gradients in model.22.cv3.0.2 and 3 more'. */
+  readonly cause: string;
 }
+
+/** Why an autopsy was made: `--autopsy` asked for it, or it kept happening. */
+export type AutopsyTrigger = 'first-skip' | 'repeated-skips';
+
+/** What an autopsy during training found: the fields of its report. */
+export interface AutopsyEvent extends AutopsyReport {
+  readonly event: 'autopsy';
+  /** Optimizer step of the run that was skipped, from 1. */
+  readonly step: number;
+  readonly trigger: AutopsyTrigger;
+  /** All of it in words. */
+  readonly report: string;
+  /** Pictures of the batch. */
+  readonly files: readonly string[];
+}
+
+/** What may happen to a single step; kept in events.jsonl. */
+export type WindowEvent = SkipEvent | PrecisionEvent | AutopsyEvent;
+
+const WINDOW_EVENTS: readonly string[] = ['skip', 'precision', 'autopsy'] satisfies WindowEvent['event'][];
+
+export const isWindowEvent = (event: TrainEvent): event is WindowEvent => WINDOW_EVENTS.includes(event.event);
 
 /** Results of one class, or of all. */
 export interface ClassResult {
@@ -169,9 +195,9 @@ export type TrainEvent =
   | StepEvent
   | ValStepEvent
   | EpochEvent
-  | SkipEvent
+  | WindowEvent
   | DoneEvent
   | MessageEvent;
 
 /** The events that are JSON lines of `mezzo train --json`. */
-export type TrainLine = StartEvent | EpochEvent | SkipEvent | DoneEvent | ErrorEvent;
+export type TrainLine = StartEvent | EpochEvent | WindowEvent | DoneEvent | ErrorEvent;

@@ -104,7 +104,7 @@ export async function measure({
       maxDet: settings.max_det,
       agnostic: settings.agnostic_nms,
     },
-    rules: { match: settings.match, apEnd: settings.ap_end, fitness: 'map' },
+    rules: { match: settings.match, apEnd: settings.ap_end, fitness: 'map', edges: settings.edges },
     boxGain: settings.box_gain,
     names: split.names,
     pictures,

@@ -1,11 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
+import { applyPlan } from '@mezzo/precision';
 import { loadSafetensors, MezzoError, scope } from '@mezzo/torch';
-import { parse } from 'yaml';
 import type { TrainSettings } from '../config/index.ts';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import { type ModelTable, modelNames, resolveModel } from '../models/description.ts';
+import { readModelFile } from '../models/model-file.ts';
 import { type TransferReport, transferWeights } from '../models/transfer.ts';
+import { readTorchCheckpoint, readTorchWeights } from '../weights/torch-checkpoint.ts';
 import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
 
 /** Where a network comes from: a published description, a table of one's own, or trained weights. */
@@ -21,16 +23,17 @@ export type ModelSource =
 const DEFAULT_MODEL = 'yolov8n';
 
 /**
- * Finds what `model=` names: `yolov8n`, a .yaml description, or .safetensors weights (`best.pt` beside an existing
- * `best.safetensors` means the latter). null is yolov8n.
- * @throws {MezzoError} NO_SUCH_MODEL, UNKNOWN_MODEL, BAD_MODEL, NOT_A_CHECKPOINT
+ * Finds what `model=` names: `yolov8n`, a .yaml description, or weights: .safetensors, or .pt of Ultralytics and YOLOv5
+ * (`best.pt` beside an existing `best.safetensors` means the latter). null is yolov8n.
+ * @throws {MezzoError} NO_SUCH_MODEL, UNKNOWN_MODEL, BAD_MODEL, NOT_A_CHECKPOINT, UNSUPPORTED_WEIGHTS
+ * @throws {PtError} by its code, for a .pt file that is damaged, foreign or malicious
  */
 export async function openModel(name: string | null): Promise<ModelSource> {
   const wanted = name ?? DEFAULT_MODEL;
   const suffix = path.extname(wanted);
-  if (suffix === '.safetensors' || suffix === '.pt') return openWeights(wanted, suffix);
+  if (suffix === '.safetensors' || suffix === '.pt') return openWeights(wanted);
   if (suffix === '.yaml' || suffix === '.yml') {
-    if (existsSync(wanted)) return { kind: 'table', name: wanted, table: readTable(wanted) };
+    if (existsSync(wanted)) return { kind: 'table', name: wanted, table: readModelFile(wanted) };
     const published = path.basename(wanted, suffix);
     if (modelNames().includes(published)) return { kind: 'table', name: published, table: published };
     throw notFound(wanted);
@@ -40,9 +43,21 @@ export async function openModel(name: string | null): Promise<ModelSource> {
   return { kind: 'table', name: wanted, table: wanted };
 }
 
-async function openWeights(name: string, suffix: string): Promise<ModelSource> {
-  const file = `${name.slice(0, -suffix.length)}.safetensors`;
-  if (existsSync(file)) {
+/** `best.pt` asked for beside an existing `best.safetensors` means the latter. */
+export function preferSafetensors(name: string): string {
+  const own = name.replace(/\.pt$/, '.safetensors');
+  return existsSync(own) ? own : name;
+}
+
+function existingWeights(name: string): string {
+  const file = preferSafetensors(name);
+  if (!existsSync(file)) throw notFound(name);
+  return file;
+}
+
+async function openWeights(name: string): Promise<ModelSource> {
+  const file = existingWeights(name);
+  if (path.extname(file) === '.safetensors') {
     return {
       kind: 'weights',
       name: path.basename(file, '.safetensors'),
@@ -50,12 +65,7 @@ async function openWeights(name: string, suffix: string): Promise<ModelSource> {
       contents: await readCheckpoint(file),
     };
   }
-  if (existsSync(name)) {
-    throw new MezzoError('UNSUPPORTED_WEIGHTS', `${name}: .pt files are not read yet`, {
-      hint: 'convert its state dict to safetensors in Python and give model=yolov8n pretrained=FILE.safetensors',
-    });
-  }
-  throw notFound(name);
+  return { kind: 'weights', name: path.basename(file, '.pt'), file, contents: readTorchCheckpoint(file) };
 }
 
 function notFound(name: string): MezzoError {
@@ -70,14 +80,6 @@ function notFound(name: string): MezzoError {
   return new MezzoError('NO_SUCH_MODEL', `${name} is not there; looked for ${looked.join(' and ')}`, {
     hint: `Mezzo downloads no weights: ${way}, or give the path of your own weights`,
   });
-}
-
-function readTable(file: string): ModelTable {
-  try {
-    return parse(readFileSync(file, 'utf8')) as ModelTable;
-  } catch (cause) {
-    throw new MezzoError('BAD_MODEL', `${file}: not a YAML file: ${(cause as Error).message}`, { cause });
-  }
 }
 
 export interface MadeModel {
@@ -111,14 +113,19 @@ export async function makeTrainable(
 
 async function pretrainedWeights(source: ModelSource, pretrained: boolean | string) {
   if (typeof pretrained === 'string') {
-    if (!existsSync(pretrained)) throw notFound(pretrained);
-    return (await loadSafetensors(pretrained)).tensors;
+    const file = existingWeights(pretrained);
+    return path.extname(file) === '.pt' ? readTorchWeights(file) : loadSafetensors(file).tensors;
   }
   return pretrained && source.kind === 'weights' ? source.contents.weights : null;
 }
 
 /** The network as it is, for validation and prediction. */
 export function makeEvaluable(source: ModelSource): DetectionModel {
-  if (source.kind === 'weights') return modelOf(source.contents);
+  if (source.kind === 'weights') {
+    const model = modelOf(source.contents);
+    // It acts in low precision only, where these layers are not to be trusted.
+    if (source.contents.plan) applyPlan(model, source.contents.plan);
+    return model;
+  }
   return buildModel(source.table, { name: source.name });
 }

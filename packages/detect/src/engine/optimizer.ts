@@ -7,6 +7,8 @@ export interface OptimizerOptions {
   momentum: number;
   /** Applied to weights only: not to biases, not to normalisation. */
   weightDecay: number;
+  /** Let the optimizer leave a step out on the device, so that the host need not wait for a verdict. */
+  fused?: boolean;
 }
 
 type DetectorOptimizer = optim.SGD | optim.Adam | optim.AdamW;
@@ -38,7 +40,8 @@ export function parameterGroups(model: nn.Module): { weights: Tensor[]; norms: T
 
 export function buildOptimizer(model: nn.Module, options: OptimizerOptions): GroupedOptimizer {
   const { weights, norms, biases } = parameterGroups(model);
-  const { name, lr, momentum, weightDecay } = options;
+  const { name, lr, momentum, weightDecay, fused: onDevice = false } = options;
+  const fused = onDevice ? true : null;
   const groups = [
     { params: weights, weightDecay },
     { params: norms, weightDecay: 0 },
@@ -46,8 +49,8 @@ export function buildOptimizer(model: nn.Module, options: OptimizerOptions): Gro
   ];
   const optimizer =
     name === 'SGD'
-      ? new optim.SGD(groups, { lr, momentum, nesterov: momentum > 0 })
-      : new optim[name](groups, { lr, betas: [momentum, 0.999] });
+      ? new optim.SGD(groups, { lr, momentum, nesterov: momentum > 0, fused })
+      : new optim[name](groups, { lr, betas: [momentum, 0.999], fused });
   const [weightGroup, normGroup, biasGroup] = optimizer.paramGroups;
   return {
     optimizer,

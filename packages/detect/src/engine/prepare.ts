@@ -1,19 +1,30 @@
-import { backends, GradScaler, MezzoError, manualSeed, useDeterministicAlgorithms } from '@mezzo/torch';
-import { TaskAlignedAssigner } from '../assign/task-aligned.ts';
+import {
+  backends,
+  MezzoError,
+  manualSeed,
+  noGrad,
+  scope,
+  useDeterministicAlgorithms,
+  zerosLike,
+} from '@mezzo/torch';
 import type { TrainSettings } from '../config/index.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
 import type { Fault } from '../data/inspect-image.ts';
 import { listFaults, type Split, scanSplit } from '../data/scan.ts';
-import { DetectionLoss } from '../loss/detection.ts';
+import { lossOf } from '../loss/loss-of.ts';
 import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
+import { checkedPlan } from '../precision/checked-plan.ts';
+import { Islands } from '../precision/islands.ts';
+import { planPrecision } from '../precision/plan.ts';
 import { openTrainBatches, openValBatches } from './batches.ts';
 import type { CheckpointContents } from './checkpoint.ts';
 import { selectDevice } from './device.ts';
 import { ModelEma } from './ema.ts';
 import type { TrainEvent } from './event.ts';
+import { fitAnchors } from './fit-anchors.ts';
+import { buildScaler } from './loss-scale.ts';
 import { buildOptimizer } from './optimizer.ts';
-import { choosePrecision } from './precision.ts';
 import { restoreRandomStates } from './random-state.ts';
 import type { Run } from './run.ts';
 import { autoOptimizer, type OptimizerChoice, type ScheduleOptions, scaledWeightDecay } from './schedule.ts';
@@ -45,8 +56,8 @@ export async function prepareRun({
   signal,
 }: Preparation): Promise<Run> {
   const device = selectDevice(settings.device);
-  const precision = choosePrecision(settings.amp, device, settings.channels_last);
-  if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
+  const asked = resume?.state.precision ?? (await planPrecision(settings, device));
+  if (asked.precision.warning) emit({ event: 'message', level: 'warning', text: asked.precision.warning });
   const data = await readDataYaml(requireData(settings), { datasetsDir: settings.datasets_dir });
   const [train, val] = [
     await scan(data, 'train', settings, emit, signal),
@@ -69,43 +80,51 @@ export async function prepareRun({
   }
   manualSeed(settings.seed);
   const model = await makeModel({ names: train.names, channels: data.channels });
-  model.to({ device, ...(precision.channelsLast ? { memoryFormat: 'channels_last' as const } : {}) });
+  const { channelsLast } = asked.precision;
+  model.to({ device, ...(channelsLast ? { memoryFormat: 'channels_last' as const } : {}) });
   const frozen = freezeLayers(model, settings.freeze);
   if (resume) model.loadStateDict(resume.live);
 
-  const loss = new DetectionLoss({
-    nc: model.nc,
-    strides: model.strides,
-    gains: { box: settings.box, cls: settings.cls, dfl: settings.dfl },
-    assigner: new TaskAlignedAssigner({ centreRule: settings.inflate === 0 ? 'noInflate' : 'inflate16' }),
-  });
+  if (!resume) fitAnchors(model, train, { ...settings, imgsz }, emit);
+  const loss = lossOf(model, { ...settings, imgsz });
+  const { channels } = data;
+  const { workers, strict } = settings;
+  const planned =
+    resume === undefined && settings.check && asked.precision.enabled
+      ? await checkedPlan(
+          asked,
+          { model, loss, device, frozen, split: train, batch: settings.batch, imgsz, channels, workers },
+          emit,
+        )
+      : asked;
+  const { precision, plan, heals } = planned;
+  for (const { layers, ops, dtype, reason } of precision.enabled ? plan.rules : []) {
+    const what = ops === undefined ? layers : `${ops.join(', ')} in ${layers}`;
+    emit({ event: 'message', level: 'info', text: `Precision plan: ${what} in ${dtype} (${reason})` });
+  }
   const choice = chooseOptimizer(settings, train.images.length, model.nc);
   const optimizer = buildOptimizer(model, {
     ...choice,
     lr: choice.lr0,
     weightDecay: scaledWeightDecay(settings.weight_decay, settings.batch, settings.nbs),
+    fused: device !== 'cpu',
   });
   const twin = model.clone();
   if (resume) twin.loadStateDict(resume.weights);
   const ema = new ModelEma(model, twin, { updates: resume?.state.emaUpdates ?? 0 });
-  const scaler = new GradScaler({
-    device: device === 'cpu' ? 'cpu' : 'cuda',
-    enabled: precision.scaler,
-    initScale: settings.init_scale,
-    growthInterval: settings.growth_interval,
-  });
+  const islands = new Islands({ model, average: twin, loss, device, precision, plan, heals });
+  const scaler = buildScaler(settings, planned, device);
   if (resume) {
     optimizer.optimizer.loadStateDict(resume.optimizer);
     if (precision.scaler && Object.keys(resume.state.scaler).length > 0)
       scaler.loadStateDict(resume.state.scaler as never);
     for (const [name, parameter] of model.namedParameters()) {
       const gradient = resume.gradients[name];
-      if (gradient) parameter.grad = gradient.to(device);
+      // With the parameter's strides, as backward made it: optimizers choose their kernels by them.
+      if (gradient) parameter.grad = scope(() => noGrad(() => zerosLike(parameter).copy_(gradient)));
     }
     restoreRandomStates(resume.state.random);
   }
-  const { channels } = data;
-  const { workers, strict } = settings;
   const onSkip = ({ file, reason }: Fault) =>
     emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` });
   const trainBatches = openTrainBatches({ split: train, settings, imgsz, channels, device, onSkip });
@@ -122,11 +141,17 @@ export async function prepareRun({
     onSkip,
   });
   const step = new TrainStep({ model, loss, optimizer, ema, scaler, precision, device, clip: settings.clip });
+  if (resume) {
+    step.restoreLosses(resume.state.losses);
+    if (resume.window) step.transaction.resumeWindow(resume.window);
+  }
   return {
     settings,
     saveDir: makeSaveDir(),
     device,
     precision,
+    planned,
+    islands,
     model,
     ema,
     optimizer,
@@ -209,6 +234,9 @@ function scheduleOf(settings: TrainSettings, choice: OptimizerChoice, batches: n
   };
 }
 
-export function metricRules(settings: Pick<TrainSettings, 'match' | 'ap_end' | 'fitness'>): MetricRules {
-  return { match: settings.match, apEnd: settings.ap_end, fitness: settings.fitness };
+export function metricRules(
+  settings: Pick<TrainSettings, 'match' | 'ap_end' | 'fitness' | 'edges'>,
+): MetricRules {
+  const { match, ap_end: apEnd, fitness, edges } = settings;
+  return { match, apEnd, fitness, edges };
 }

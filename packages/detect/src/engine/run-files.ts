@@ -1,9 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { formatSettings, type TrainSettings } from '../config/index.ts';
-import type { EpochEvent, SkipEvent, StepEvent } from './event.ts';
+import type { EpochEvent, StepEvent, WindowEvent } from './event.ts';
 import { EventLog } from './events.ts';
-import type { RunPrecision } from './precision.ts';
 import { ResultsFile, resultsRow } from './results.ts';
 import { fileSystemError } from './run-folder.ts';
 import { TensorBoardLog, type TensorBoardPosition } from './tensorboard.ts';
@@ -32,14 +31,13 @@ export class RunFiles {
   private epochs: number;
 
   /** @throws {MezzoError} NO_PERMISSION, DISK_FULL */
-  constructor(folder: string, settings: TrainSettings, precision: RunPrecision, from?: FilePositions) {
+  constructor(folder: string, settings: TrainSettings, from?: FilePositions) {
     this.folder = folder;
     this.weights = path.join(folder, 'weights');
     this.epochs = from?.epochs ?? 0;
     try {
       mkdirSync(this.weights, { recursive: true });
       writeFileSync(path.join(folder, 'args.yaml'), formatSettings('train', { ...settings }));
-      writeFileSync(path.join(folder, 'precision.json'), `${JSON.stringify({ plan: precision }, null, 2)}\n`);
     } catch (error) {
       throw fileSystemError(error, folder);
     }
@@ -56,7 +54,7 @@ export class RunFiles {
     return path.join(this.weights, 'last.safetensors');
   }
 
-  log(event: StepRecord | SkipEvent): void {
+  log(event: StepRecord | WindowEvent): void {
     this.events.append(event);
   }
 

@@ -1,9 +1,11 @@
 import type { GradScaler } from '@mezzo/torch';
 import type { TrainSettings } from '../config/index.ts';
 import type { LabelledImage } from '../data/scan.ts';
-import type { DetectionLoss } from '../loss/detection.ts';
+import type { Criterion } from '../loss/criterion.ts';
 import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
+import type { Islands } from '../precision/islands.ts';
+import type { PlannedPrecision } from '../precision/plan.ts';
 import type { TrainBatches, ValBatches } from './batches.ts';
 import type { DeviceName } from './device.ts';
 import type { ModelEma } from './ema.ts';
@@ -18,11 +20,15 @@ export interface Run {
   readonly saveDir: string;
   readonly device: DeviceName;
   readonly precision: RunPrecision;
+  /** The precision and the plan that the run began with. */
+  readonly planned: PlannedPrecision;
+  /** The plan at work. */
+  readonly islands: Islands;
   readonly model: DetectionModel;
   readonly ema: ModelEma<DetectionModel>;
   readonly optimizer: GroupedOptimizer;
   readonly scaler: GradScaler;
-  readonly loss: DetectionLoss;
+  readonly loss: Criterion;
   readonly step: TrainStep;
   readonly schedule: ScheduleOptions;
   readonly rules: MetricRules;
@@ -38,3 +44,18 @@ export interface Run {
   /** Layers whose BatchNorm keeps its statistics because they are frozen. */
   readonly frozen: readonly number[];
 }
+
+/** What those who follow a run window by window look at. */
+export type FollowedRun = Pick<
+  Run,
+  | 'settings'
+  | 'saveDir'
+  | 'device'
+  | 'precision'
+  | 'model'
+  | 'optimizer'
+  | 'scaler'
+  | 'loss'
+  | 'step'
+  | 'islands'
+>;

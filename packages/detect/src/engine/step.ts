@@ -1,5 +1,16 @@
-import { autocast, type GradScaler, keep, nn, noGrad, scope, type Tensor, tensor, zeros } from '@mezzo/torch';
-import type { DetectionLoss } from '../loss/detection.ts';
+import {
+  autocast,
+  type GradScaler,
+  keep,
+  noGrad,
+  type StepResult,
+  scope,
+  type Tensor,
+  TrainingStep,
+  tensor,
+  zeros,
+} from '@mezzo/torch';
+import type { Criterion } from '../loss/criterion.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { HeadMaps } from '../models/decode.ts';
 import { type DeviceName, deviceType } from './device.ts';
@@ -10,7 +21,7 @@ import type { RunPrecision } from './precision.ts';
 
 export interface StepParts {
   model: DetectionModel;
-  loss: DetectionLoss;
+  loss: Criterion;
   optimizer: GroupedOptimizer;
   ema: ModelEma<DetectionModel>;
   scaler: GradScaler;
@@ -20,73 +31,78 @@ export interface StepParts {
   clip: number;
 }
 
+/** Sums of the loss's three items, and of how many batches. */
+const SUMS = 4;
+
 /**
- * Forward, loss and backward of one batch; unscale, clip, step and average of one accumulation window.
- * fp32 and bf16 run the same code with the scaler disabled. Everything a step creates is freed with it.
+ * The training step of a detector as a transaction: forward, loss and backward of each batch; unscaling, clipping,
+ * step and average of one accumulation window. fp32 and bf16 run the same code with the scaler disabled. Everything
+ * a step creates is freed with it.
  */
 export class TrainStep {
   readonly parts: StepParts;
-  private readonly parameters: Tensor[];
-  /** Sums of the loss items since `takeLosses`, on the device. */
+  readonly transaction: TrainingStep;
+  /** Since `resetLosses`, on the device. Batches of windows that were rolled back are not in it. */
   private readonly sums: Tensor;
-  private batches = 0;
 
   constructor(parts: StepParts) {
+    const { model, optimizer, scaler, ema, clip, device } = parts;
     this.parts = parts;
-    this.parameters = parts.model.parameters().filter((parameter) => parameter.requiresGrad);
-    this.sums = keep(zeros([3], { device: parts.device }));
+    this.sums = keep(zeros([SUMS], { device }));
+    this.transaction = new TrainingStep({
+      model,
+      optimizers: optimizer.optimizer,
+      scaler,
+      ema,
+      clip,
+      state: [this.sums],
+    });
   }
 
   /**
-   * Adds the gradients of one batch: `images` gives uint8 [B, C, H, W], `rows` are image, class, cx, cy, w, h.
+   * Trains on one batch: `images` gives uint8 [B, C, H, W], `rows` are image, class, cx, cy, w, h.
+   * @param closes whether the accumulation window ends with it
    */
-  accumulate(images: () => Tensor, rows: Float32Array): void {
-    const { model, loss, scaler, precision, device } = this.parts;
-    scope(() => {
+  run(images: () => Tensor, rows: Float32Array, closes = true): StepResult {
+    const { model, loss, precision, device } = this.parts;
+    const region = {
+      device: deviceType(device),
+      dtype: precision.dtype,
+      enabled: precision.enabled,
+    } as const;
+    const forward = () => {
       const input = toInput(images(), device, precision);
-      const region = {
-        device: deviceType(device),
-        dtype: precision.dtype,
-        enabled: precision.enabled,
-      } as const;
       const maps = autocast(region, () => model.forward(input)) as HeadMaps;
       const { total, items } = loss.forward(maps, rows);
-      scaler.scale(total).backward();
-      noGrad(() => this.sums.add_(items));
-    });
-    this.batches += 1;
+      noGrad(() => {
+        this.sums.narrow(0, 0, SUMS - 1).add_(items);
+        this.sums.narrow(0, SUMS - 1, 1).add_(1);
+      });
+      return total;
+    };
+    return this.transaction.run(forward, { closes });
   }
 
-  /** Ends an accumulation window: applies its gradients and returns true, or drops them when they overflowed. */
-  update(): boolean {
-    const { optimizer: grouped, scaler, ema, clip } = this.parts;
-    const { optimizer } = grouped;
-    return scope(() => {
-      scaler.unscale_(optimizer);
-      if (clip > 0) nn.utils.clipGradNorm_(this.parameters, clip);
-      scaler.step(optimizer);
-      scaler.update();
-      optimizer.zeroGrad();
-      const applied = scaler.skipped(optimizer) !== true;
-      if (applied) ema.update();
-      return applied;
-    });
-  }
-
-  /** Mean losses [box, cls, dfl] since the epoch began. HOST SYNC: the caller decides how often. */
+  /** Mean items of the loss since the epoch began. HOST SYNC: the caller decides how often. */
   meanLosses(): number[] {
-    const sums = this.sums.toTypedArray() as Float32Array;
-    return Array.from(sums, (sum) => sum / Math.max(this.batches, 1));
+    const { sums, batches } = this.lossState();
+    return sums.map((sum) => sum / Math.max(batches, 1));
   }
 
-  /** Starts the means anew, or from a checkpoint's sums. */
-  resetLosses(sums: readonly number[] = [0, 0, 0], batches = 0): void {
-    scope(() => noGrad(() => this.sums.copy_(tensor([...sums], { dtype: 'float32' }))));
-    this.batches = batches;
+  /** Starts the means anew. */
+  resetLosses(): void {
+    noGrad(() => this.sums.zero_());
+    this.transaction.noteState();
   }
 
-  /** The sums and their count, for a checkpoint. */
+  /** The sums and their count, for a checkpoint. HOST SYNC. */
   lossState(): { sums: number[]; batches: number } {
-    return { sums: Array.from(this.sums.toTypedArray() as Float32Array), batches: this.batches };
+    const values = Array.from(this.sums.toTypedArray() as Float32Array);
+    return { sums: values.slice(0, -1), batches: values.at(-1)! };
+  }
+
+  /** Goes on from a checkpoint's sums. */
+  restoreLosses({ sums, batches }: { sums: readonly number[]; batches: number }): void {
+    scope(() => noGrad(() => this.sums.copy_(tensor([...sums, batches], { dtype: 'float32' }))));
   }
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import path from 'node:path';
 import { availableCores, type LoadedAddon, loadedAddon } from '@mezzo/libtorch';
+import { applyPlan } from '@mezzo/precision';
 import { getNumThreads, MezzoError, scope, setNumThreads } from '@mezzo/torch';
 import { resolveSettings, type TrainOptions, type TrainSettings } from '../config/index.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
@@ -10,7 +11,8 @@ import { plotResults } from '../plots/results.ts';
 import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
 import { evaluate } from './evaluate.ts';
 import type { StartEvent, TrainEvent } from './event.ts';
-import { type ModelSource, makeTrainable } from './model-source.ts';
+import { type ModelSource, makeTrainable, preferSafetensors } from './model-source.ts';
+import { observersOf } from './observers.ts';
 import { RunPictures } from './pictures.ts';
 import { prepareRun } from './prepare.ts';
 import { type DetectionReport, reportOf } from './report.ts';
@@ -72,7 +74,7 @@ export async function trainDetector({
     },
   });
   await setThreads(run, resume?.state.threads, emit);
-  const files = new RunFiles(run.saveDir, settings, run.precision, resume?.state.files);
+  const files = new RunFiles(run.saveDir, settings, resume?.state.files);
   const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots);
   try {
     emit(startEvent(run, Math.min((resume?.state.epoch ?? 0) + 1, settings.epochs)));
@@ -81,9 +83,10 @@ export async function trainDetector({
       run,
       files,
       pictures,
-      { emit, ...(signal ? { signal } : {}) },
+      { emit, observers: observersOf(run), ...(signal ? { signal } : {}) },
       resume?.state,
     );
+    run.islands.save(run.saveDir);
     const end = await training.train();
     const report = await finish(run, files, pictures);
     await training.complete();
@@ -124,7 +127,9 @@ type Resume = NonNullable<CheckpointContents['training']> & {
 async function openResume(settings: TrainSettings): Promise<Resume | undefined> {
   if (settings.resume === false) return undefined;
   const file =
-    settings.resume === true ? findCheckpoints(path.resolve(settings.project ?? 'runs'))[0] : settings.resume;
+    settings.resume === true
+      ? findCheckpoints(path.resolve(settings.project ?? 'runs'))[0]
+      : preferSafetensors(settings.resume);
   if (file === undefined || !existsSync(file)) {
     const what =
       file === undefined
@@ -132,6 +137,11 @@ async function openResume(settings: TrainSettings): Promise<Resume | undefined> 
         : `no such file: ${file}`;
     throw new MezzoError('NOTHING_TO_RESUME', `resume: ${what}`, {
       hint: 'a run writes its first checkpoint after its first epoch, or when it is interrupted with Ctrl-C',
+    });
+  }
+  if (path.extname(file) === '.pt') {
+    throw new MezzoError('NOTHING_TO_RESUME', `${file}: only Mezzo's own checkpoints can be resumed`, {
+      hint: `train on from its weights with model=${file}`,
     });
   }
   const contents = await readCheckpoint(file);
@@ -201,7 +211,10 @@ async function finish(run: Run, files: RunFiles, pictures: RunPictures): Promise
   const useBest = settings.save && existsSync(files.best);
   const best = useBest ? modelOf(await readCheckpoint(files.best)) : run.ema.model;
   const memoryFormat = run.precision.channelsLast ? ('channels_last' as const) : undefined;
-  if (useBest) scope(() => best.to({ device: run.device, ...(memoryFormat ? { memoryFormat } : {}) }));
+  if (useBest) {
+    applyPlan(best, run.islands.plan);
+    scope(() => best.to({ device: run.device, ...(memoryFormat ? { memoryFormat } : {}) }));
+  }
   const result = await evaluate({
     model: best,
     batches: run.val,

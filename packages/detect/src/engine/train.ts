@@ -1,11 +1,13 @@
 import path from 'node:path';
 import { cuda, getNumThreads, MezzoError, memory } from '@mezzo/torch';
 import { TARGET_COLUMNS } from '../data/targets.ts';
+import type { TrainBatch } from '../data/train-loader.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
+import type { ImageBlock } from './batch-memory.ts';
 import { imagesOf } from './batches.ts';
 import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
 import { deviceIndex } from './device.ts';
-import type { EpochEvent, TrainEvent } from './event.ts';
+import { type EpochEvent, isWindowEvent, type Losses, type TrainEvent } from './event.ts';
 import type { RunPictures } from './pictures.ts';
 import { randomStates } from './random-state.ts';
 import type { Run } from './run.ts';
@@ -13,11 +15,24 @@ import type { RunFiles } from './run-files.ts';
 import { planIteration } from './schedule.ts';
 import { EarlyStopping } from './stopper.ts';
 import { type ValidateOutcome, validate } from './validator.ts';
+import { WindowFollower } from './window-follower.ts';
+import type { WindowObserver } from './window-observer.ts';
 
 /** Where a run stands: the part of its checkpoint that changes as it goes. */
 export type Position = Pick<
   TrainingState,
-  'epoch' | 'epochs' | 'batch' | 'lastStep' | 'steps' | 'skipped' | 'best' | 'seconds' | 'losses'
+  | 'epoch'
+  | 'epochs'
+  | 'batch'
+  | 'lastStep'
+  | 'steps'
+  | 'skipped'
+  | 'skippedInARow'
+  | 'hopeless'
+  | 'observers'
+  | 'best'
+  | 'seconds'
+  | 'losses'
 >;
 
 const START: Omit<Position, 'epochs'> = {
@@ -34,6 +49,8 @@ const START: Omit<Position, 'epochs'> = {
 export interface TrainHooks {
   emit: (event: TrainEvent) => void;
   signal?: AbortSignal;
+  /** Follow the run window by window, in this order. */
+  observers?: readonly WindowObserver[];
 }
 
 export interface TrainEnd {
@@ -53,6 +70,7 @@ export class Training {
   private readonly pictures: RunPictures;
   private readonly hooks: TrainHooks;
   private readonly at: Position;
+  private readonly windows: WindowFollower;
   private readonly stopper: EarlyStopping;
   private readonly begun = performance.now();
   private readonly secondsBefore: number;
@@ -75,6 +93,7 @@ export class Training {
     this.at = structuredClone(position);
     this.secondsBefore = position.seconds;
     this.stopper = new EarlyStopping(run.settings.patience, position.best);
+    this.windows = new WindowFollower(run, this.at, hooks.observers ?? [], (event) => this.tell(event));
   }
 
   /** @throws {MezzoError} INTERRUPTED after `signal` aborted and a checkpoint was written */
@@ -109,15 +128,14 @@ export class Training {
       this.hooks.emit({ event: 'message', level: 'info', text: 'Closing dataloader mosaic' });
     }
     this.prepareModel();
-    run.step.resetLosses(at.losses.sums, at.losses.batches);
+    if (at.batch === 0) run.step.resetLosses();
     const batches = run.train.epoch(epoch, { from: at.batch, mosaic });
     for await (const batch of batches) {
       const ni = epoch * run.train.batches + at.batch;
       const plan = planIteration({ ...run.schedule, epochs }, ni);
       run.optimizer.apply(plan);
       this.pictures.trainBatch(ni, batch, epoch === 0 || epoch === closing);
-      run.step.accumulate(() => imagesOf(batch), batch.targets);
-      if (ni - at.lastStep >= plan.accumulate) this.update(ni);
+      this.trainBatch(batch, ni - at.lastStep >= plan.accumulate ? ni : null);
       batch.memory.release();
       at.batch += 1;
       this.reportStep(batch.targets.length / TARGET_COLUMNS, batch.shape[1]);
@@ -131,16 +149,20 @@ export class Training {
     for (const layer of frozen) model.model.at(layer).eval();
   }
 
-  private update(ni: number): void {
+  /** @param step the iteration, when this batch ends an accumulation window */
+  private trainBatch(batch: TrainBatch<ImageBlock>, step: number | null): void {
     const { at, run } = this;
-    at.lastStep = ni;
-    at.steps += 1;
-    if (run.step.update()) return;
-    at.skipped += 1;
-    const scale = run.scaler.getScale() / run.scaler.getBackoffFactor();
-    const event = { event: 'skip', step: at.steps, scale, culprits: [] } as const;
+    if (step !== null) {
+      at.lastStep = step;
+      at.steps += 1;
+    }
+    this.windows.follow(batch, () => run.step.run(() => imagesOf(batch), batch.targets, step !== null));
+  }
+
+  /** Emits an event, and logs it when it is about a step. */
+  private tell(event: TrainEvent): void {
     this.hooks.emit(event);
-    this.files.log(event);
+    if (isWindowEvent(event)) this.files.log(event);
   }
 
   private reportStep(instances: number, size: number): void {
@@ -160,11 +182,12 @@ export class Training {
       epochs: at.epochs,
       step: at.batch,
       steps: run.train.batches,
-      losses: named(this.progress.losses),
+      losses: named(run.loss.items, this.progress.losses),
       instances,
       size,
       memoryBytes: peakBytes(run),
-      ...(scaled ? { scale: this.progress.scale, skipped: at.skipped } : {}),
+      ...(scaled ? { scale: this.progress.scale } : {}),
+      skipped: at.skipped,
     } as const;
     this.hooks.emit(event);
     const { epochs: _, steps: __, ...record } = event;
@@ -186,6 +209,7 @@ export class Training {
   private async endEpoch(begun: number): Promise<TrainEnd['stopped']> {
     const { run, at } = this;
     const { settings } = run;
+    run.step.transaction.flush();
     const losses = run.step.meanLosses();
     const trainSeconds = (performance.now() - begun) / 1000;
     const last = at.epoch + 1 === at.epochs;
@@ -198,8 +222,8 @@ export class Training {
       event: 'epoch',
       epoch: at.epoch + 1,
       epochs: at.epochs,
-      losses: named(losses),
-      valLosses: named(outcome?.losses ?? [0, 0, 0]),
+      losses: named(run.loss.items, losses),
+      valLosses: named(run.loss.items, outcome?.losses ?? []),
       precision: box?.precision ?? 0,
       recall: box?.recall ?? 0,
       map50: box?.map50 ?? 0,
@@ -269,16 +293,26 @@ export class Training {
     await this.save(false);
   }
 
-  private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data'> {
-    const { ema, data } = this.run;
-    return { identity: identityOf(ema.model), weights: ema.model.stateDict(), data: data.path };
+  private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data' | 'plan'> {
+    const { ema, data, islands } = this.run;
+    const { plan } = islands;
+    return {
+      identity: identityOf(ema.model),
+      weights: ema.model.stateDict(),
+      data: data.path,
+      ...(plan.rules.length > 0 ? { plan } : {}),
+    };
   }
 
   /** Writes `last`. In the middle of an accumulation window its gradients are part of the state. */
   private async save(withinEpoch: boolean): Promise<void> {
     const { run, at, files } = this;
     const { optimizer, model, scaler } = run;
+    const { transaction } = run.step;
+    transaction.flush();
     if (withinEpoch) at.losses = run.step.lossState();
+    at.observers = this.windows.observerStates();
+    const window = transaction.openWindow();
     at.seconds = this.seconds();
     const gradients = Object.fromEntries(
       [...model.namedParameters()].flatMap(([name, { grad }]) => (grad === null ? [] : [[name, grad]])),
@@ -299,19 +333,22 @@ export class Training {
           files: files.positions(),
           threads: getNumThreads(),
           settings: { ...run.settings },
+          precision: run.planned,
           saveDir: run.saveDir,
           finished: this.finished,
         },
         live: model.stateDict(),
         optimizer: state,
         gradients,
+        ...(window ? { window } : {}),
       },
     });
   }
 }
 
-function named([box = 0, cls = 0, dfl = 0]: readonly number[]): { box: number; cls: number; dfl: number } {
-  return { box, cls, dfl };
+/** Losses by name, in the loss's own order. */
+function named(names: readonly string[], losses: readonly number[]): Losses {
+  return Object.fromEntries(names.map((name, i) => [name, losses[i] ?? 0]));
 }
 
 function peakBytes({ device }: Run): number {

@@ -1,10 +1,11 @@
 import { autocast, inferenceMode, scope } from '@mezzo/torch';
+import type { Size } from '../augment/geometry.ts';
 import type { ValBatch, ValImage } from '../data/val-loader.ts';
-import type { DetectionLoss } from '../loss/detection.ts';
+import type { Criterion } from '../loss/criterion.ts';
 import { DetectionMetrics, type DetectionResult } from '../metrics/detection.ts';
 import type { Detections, Targets } from '../metrics/detections.ts';
 import { type NmsOptions, nonMaxSuppression } from '../metrics/nms.ts';
-import type { MetricRules } from '../metrics/rules.ts';
+import type { EdgeRule, MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { type BoxGain, clipBoxes, fromNormalized } from '../predict/boxes.ts';
 import type { ImageBlock } from './batch-memory.ts';
@@ -22,7 +23,7 @@ export interface ValidateOptions {
   rules: MetricRules;
   names: readonly string[];
   /** Computes the losses too when given. */
-  loss?: DetectionLoss;
+  loss?: Criterion;
   onBatch?: (done: number) => void;
   /** How boxes return to the original image. */
   boxGain: BoxGain;
@@ -35,7 +36,7 @@ export interface ValidateOptions {
 
 export interface ValidateOutcome {
   result: DetectionResult;
-  /** Mean box, cls and dfl losses over the batches; zeros without `loss`. */
+  /** Mean items of the loss over the batches; zeros without `loss`. */
   losses: number[];
 }
 
@@ -64,8 +65,8 @@ export async function validate(options: ValidateOptions): Promise<ValidateOutcom
       );
       batch.images.forEach((image, i) => {
         const boxes = toOriginal(found[i]!.boxes, image, options.boxGain);
-        const detections = { ...found[i]!, boxes };
-        metrics.add(detections, targetsOf(image));
+        const detections = { ...found[i]!, boxes: clipBoxes(boxes.slice(), image) };
+        metrics.add({ ...found[i]!, boxes: boxesToMatch(boxes, image, rules.edges) }, targetsOf(image));
         options.onImage?.(image, detections);
       });
       spent.preprocess += times.preprocess;
@@ -118,14 +119,16 @@ function infer(options: ValidateOptions, batch: ValBatch<ImageBlock>, losses: nu
   );
 }
 
-/** Corner boxes from the network's pixels to the original image, cut off at its edges. */
+/** Corner boxes from the network's pixels to those of the original image. */
 function toOriginal(boxes: Float32Array, image: ValImage, rule: BoxGain): Float32Array {
   const { gain, pad } = image.placement;
   const gains = rule === 'axis' ? gain : [gain[1], gain[1]];
-  return clipBoxes(
-    boxes.map((value, i) => (value - pad[i % 2]!) / gains[i % 2]!),
-    image,
-  );
+  return boxes.map((value, i) => (value - pad[i % 2]!) / gains[i % 2]!);
+}
+
+/** Detections as they are matched with ground truth: whole, or cut off at the edges of the image. */
+export function boxesToMatch(boxes: Float32Array, image: Size, edges: EdgeRule): Float32Array {
+  return edges === 'cut' ? clipBoxes(boxes.slice(), image) : boxes;
 }
 
 const LABEL_COLUMNS = 5;

@@ -12,6 +12,7 @@ import {
 } from '../models/decode.ts';
 import { withoutAutocast } from '../models/precision.ts';
 import { upload } from '../models/upload.ts';
+import type { Criterion, LossResult } from './criterion.ts';
 import { distributionFocalLoss } from './dfl.ts';
 import { pairwiseIou } from './iou.ts';
 import { pixelTargets } from './targets.ts';
@@ -34,11 +35,7 @@ export interface DetectionLossOptions {
   assigner?: TaskAlignedAssigner;
 }
 
-export interface DetectionLossResult {
-  /** (box + cls + dfl) · B, the value to differentiate. */
-  total: Tensor;
-  /** [3] box, cls, dfl after their gains; detached, on the device. */
-  items: Tensor;
+export interface DetectionLossResult extends LossResult {
   /** Anchors that learned a box, null when no target held an anchor centre. */
   assignment: Assignment | null;
 }
@@ -50,7 +47,8 @@ export interface DetectionLossResult {
  * It is an fp32 island on every device: in low precision the box arithmetic would lose pixels, and the CPU's
  * autocast list does not protect softmax, pow and sum. Nothing is read back to the host.
  */
-export class DetectionLoss {
+export class DetectionLoss implements Criterion {
+  readonly items = ['box', 'cls', 'dfl'] as const;
   readonly gains: LossGains;
   readonly assigner: TaskAlignedAssigner;
   private readonly nc: number;
@@ -65,10 +63,10 @@ export class DetectionLoss {
     this.assigner = options.assigner ?? new TaskAlignedAssigner();
   }
 
-  /**
-   * @param maps raw head maps of a forward in training mode
-   * @param rows label rows: image index in the batch, class, centre x, centre y, width, height (relative)
-   */
+  get settings(): Readonly<Record<string, unknown>> {
+    return { gains: this.gains, rule: this.assigner.centreRule };
+  }
+
   forward(maps: HeadMaps, rows: Float32Array): DetectionLossResult {
     const { device } = maps.box[0]!;
     return withoutAutocast(device, () =>

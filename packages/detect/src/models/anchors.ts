@@ -14,7 +14,7 @@ export interface AnchorGrid {
   readonly strides: Tensor;
 }
 
-/** Levels of the maps [B, K, h, w], from their sizes. */
+/** Levels of the maps [B, K, h, w] or [B, n, h, w], from their sizes. */
 export function levelsOf(maps: readonly Tensor[], strides: readonly number[]): Level[] {
   return maps.map((map, i) => {
     const [, , height, width] = map.shape;

@@ -1,4 +1,4 @@
-import { cat, isGradEnabled, nn, scope, type Tensor } from '@mezzo/torch';
+import { cat, isGradEnabled, nn, noGrad, scope, type Tensor } from '@mezzo/torch';
 import { withoutAutocast } from './precision.ts';
 
 /** YOLO's BatchNorm differs from PyTorch's defaults in both. */
@@ -16,8 +16,9 @@ export interface ConvOptions {
 /** Convolution without bias, BatchNorm, SiLU. [B, c1, H, W] -> [B, c2, H / stride, W / stride]. */
 export class Conv extends nn.Layer {
   readonly conv: nn.Conv2d;
-  readonly bn: nn.BatchNorm2d;
-  private readonly activation: boolean;
+  /** Identity once it is folded. */
+  bn: nn.BatchNorm2d | nn.Identity;
+  readonly activation: boolean;
 
   constructor(c1: number, c2: number, kernel = 1, options: ConvOptions = {}) {
     super();
@@ -35,13 +36,43 @@ export class Conv extends nn.Layer {
       return nn.functional.silu(normalised, { inplace: !isGradEnabled() });
     });
   }
+
+  /** Weight and bias of the one convolution that this is in evaluation mode; computed in fp64. */
+  folded(): { weight: Tensor; bias: Tensor } {
+    const { conv, bn } = this;
+    if (!(bn instanceof nn.BatchNorm2d)) return { weight: conv.weight, bias: conv.bias! };
+    return scope(() =>
+      noGrad(() => {
+        const { dtype } = conv.weight;
+        const scale = bn.weight!.double().div(bn.runningVar!.double().add(bn.eps).sqrt());
+        const bias = bn.bias!.double().sub(bn.runningMean!.double().mul(scale)).to(dtype);
+        return {
+          weight: conv.weight
+            .double()
+            .mul(scale.view([-1, 1, 1, 1]))
+            .to(dtype),
+          bias,
+        };
+      }),
+    );
+  }
+
+  /** Becomes that one convolution. For inference only. */
+  fold(): void {
+    scope(() => {
+      const { weight, bias } = this.folded();
+      noGrad(() => this.conv.weight.copy_(weight));
+      this.conv.bias = new nn.Parameter(bias, false);
+    });
+    this.bn = new nn.Identity();
+  }
 }
 
 /** Two convolutions with an optional residual: c1 -> hidden -> c2, hidden = c2 · expansion. */
 export class Bottleneck extends nn.Layer {
   readonly cv1: Conv;
   readonly cv2: Conv;
-  private readonly add: boolean;
+  readonly add: boolean;
 
   constructor(
     c1: number,
@@ -64,36 +95,11 @@ export class Bottleneck extends nn.Layer {
   }
 }
 
-/** Cross-stage block of YOLOv8: one half of the channels passes by, the other goes through n bottlenecks, all are joined. */
-export class C2f extends nn.Layer {
-  readonly cv1: Conv;
-  readonly cv2: Conv;
-  readonly m: nn.ModuleList<Bottleneck>;
-
-  constructor(c1: number, c2: number, repeats = 1, shortcut = false, expansion = 0.5) {
-    super();
-    const c = Math.floor(c2 * expansion);
-    this.cv1 = new Conv(c1, 2 * c);
-    this.cv2 = new Conv((2 + repeats) * c, c2);
-    this.m = new nn.ModuleList(
-      Array.from({ length: repeats }, () => new Bottleneck(c, c, { shortcut, expansion: 1 })),
-    );
-  }
-
-  override forward(x: Tensor): Tensor {
-    return scope(() => {
-      const parts = this.cv1.forward(x).chunk(2, 1);
-      for (const bottleneck of this.m) parts.push(bottleneck.forward(parts.at(-1)!));
-      return this.cv2.forward(cat(parts, 1));
-    });
-  }
-}
-
 /** Spatial pyramid pooling, fast form: three max pools in a row see windows of k, 2k - 1 and 3k - 2 cells. */
 export class SPPF extends nn.Layer {
   readonly cv1: Conv;
   readonly cv2: Conv;
-  private readonly kernel: number;
+  readonly kernel: number;
 
   constructor(c1: number, c2: number, kernel = 5) {
     super();
@@ -115,7 +121,7 @@ export class SPPF extends nn.Layer {
 
 /** Nearest-neighbour upsampling by a whole factor. */
 export class Upsample extends nn.Layer {
-  private readonly factor: number;
+  readonly factor: number;
 
   constructor(factor: number) {
     super();

@@ -1,4 +1,5 @@
 import { nn, scope, type Tensor } from '@mezzo/torch';
+import { Conv } from './blocks.ts';
 import type { HeadMaps } from './decode.ts';
 import {
   type LayerDescription,
@@ -6,8 +7,8 @@ import {
   type ResolveOptions,
   resolveModel,
 } from './description.ts';
-import { Detect } from './detect.ts';
 import { ModelError } from './errors.ts';
+import { DetectionHead } from './head.ts';
 import { buildLayer, moduleSpec } from './modules.ts';
 
 export interface BuildOptions {
@@ -64,9 +65,9 @@ export class DetectionModel extends nn.Module {
     return this.head.strides;
   }
 
-  get head(): Detect {
+  get head(): DetectionHead {
     const head = this.model.at(-1);
-    if (!(head instanceof Detect))
+    if (!(head instanceof DetectionHead))
       throw new ModelError('BAD_MODEL', 'the last layer must be a detection head');
     return head;
   }
@@ -126,6 +127,17 @@ export class DetectionModel extends nn.Module {
     twin.to({ device: weights[0]!.device, memoryFormat: channelsLast ? 'channels_last' : undefined });
     scope(() => twin.loadStateDict(this.stateDict()));
     return twin.train(this.training);
+  }
+
+  /**
+   * A copy for inference, with every BatchNorm folded into its convolution: faster, and equal to about 1e-5. It has other
+   * tensors than the published weights and cannot be trained.
+   */
+  fused(): DetectionModel {
+    const twin = this.clone().eval();
+    twin.requiresGrad_(false);
+    for (const module of twin.modules()) if (module instanceof Conv) module.fold();
+    return twin;
   }
 }
 

@@ -5,10 +5,27 @@ import { withoutAutocast } from './precision.ts';
 // Shapes: B batch, A anchors (cells of all levels, row by row), C classes, R bins of one side's distribution,
 // 4 = left, top, right, bottom distances, or the corners x1, y1, x2, y2. Everything here is fp32.
 
-/** Raw maps of an anchor-free head, one per level: box logits [B, 4R, h, w] and class logits [B, C, h, w]. */
+/**
+ * Raw maps of a head, one per level. Anchor-free heads: box logits [B, 4R, h, w] and class logits [B, C, h, w]. Heads
+ * with n anchor boxes a cell: box [B, n, h, w, 4], objectness [B, n, h, w], classes [B, n, h, w, C].
+ */
 export interface HeadMaps {
   readonly box: readonly Tensor[];
   readonly cls: readonly Tensor[];
+  readonly obj?: readonly Tensor[];
+}
+
+/** The same maps without their history. */
+export function detachMaps({ box, cls, obj }: HeadMaps): HeadMaps {
+  const detached = (maps: readonly Tensor[]) => maps.map((map) => map.detach());
+  return { box: detached(box), cls: detached(cls), ...(obj ? { obj: detached(obj) } : {}) };
+}
+
+/** Every map under its name and level: `box0`, `cls0`, … */
+export function namedMaps({ box, cls, obj = [] }: HeadMaps): Record<string, Tensor> {
+  const named = (name: string, maps: readonly Tensor[]) =>
+    maps.map((map, level) => [`${name}${level}`, map] as const);
+  return Object.fromEntries([...named('box', box), ...named('cls', cls), ...named('obj', obj)]);
 }
 
 /**

@@ -1,9 +1,10 @@
+import { didYouMean } from '@mezzo/libtorch/nearest';
 import { roundHalfEven } from '../rounding.ts';
 import { ModelError } from './errors.ts';
 import { families } from './families.ts';
 import { type ModuleSpec, moduleSpec, type Parameter } from './modules.ts';
 
-export type LayerArg = number | boolean | string | null | readonly number[];
+export type LayerArg = number | boolean | string | null | readonly number[] | readonly (readonly number[])[];
 
 /** One layer before scaling: `[from, repeats, module, arguments]`. `from` -1 is the previous layer. */
 export type LayerRow = readonly [
@@ -28,6 +29,8 @@ export interface ModelTable {
   readonly depth_multiple?: number;
   readonly width_multiple?: number;
   readonly max_channels?: number;
+  /** Boxes of each head level in pixels, width and height in turn: the head is YOLOv5's, with anchors. */
+  readonly anchors?: readonly (readonly number[])[];
   readonly backbone: readonly LayerRow[];
   readonly head: readonly LayerRow[];
 }
@@ -75,10 +78,14 @@ const TABLE_KEYS = [
   'depth_multiple',
   'width_multiple',
   'max_channels',
+  'anchors',
   'backbone',
   'head',
 ];
 const SCALE_IN_NAME = /yolo(?:v)?\d+([nsmlx])/;
+
+/** The part of a family's name that the size letter follows: `yolov5` of `yolov5u`. */
+const SCALED_PART = /^yolo(?:v)?\d+/;
 
 /** Splits `yolov8n` (also `yolov8n.yaml`, `dir/yolov8n-p2.yaml`) into the table's name and the scale letter. */
 export function parseModelName(name: string): { family: string; scale: string | undefined } {
@@ -90,7 +97,7 @@ export function parseModelName(name: string): { family: string; scale: string | 
 /** Names of all published models that {@link resolveModel} knows: `yolov8n`, `yolov8s`, … */
 export function modelNames(): string[] {
   return Object.entries(families).flatMap(([family, table]) =>
-    Object.keys(table.scales ?? {}).map((scale) => `${family}${scale}`),
+    Object.keys(table.scales ?? {}).map((scale) => family.replace(SCALED_PART, `$&${scale}`)),
   );
 }
 
@@ -113,9 +120,10 @@ export function resolveModel(source: string | object, options: ResolveOptions = 
     ch,
     ...(scale.letter === undefined ? {} : { scale: scale.letter }),
   };
+  const net = { nc, ch, scale: scale.factors, letter: scale.letter, anchors: table.anchors };
   const layers: LayerDescription[] = [];
   for (const row of [...table.backbone, ...table.head]) {
-    layers.push(resolveLayer(row, layers, { nc, ch, scale: scale.factors }));
+    layers.push(resolveLayer(row, layers, net));
   }
   checkHead(layers);
   return { name: name.replace(/^.*[/\\]/, '').replace(/\.ya?ml$/, ''), nc, ch, table: resolved, layers };
@@ -146,7 +154,8 @@ function publishedTable(name: string): ModelTable {
 function checkedTable(source: object): ModelTable {
   for (const key of Object.keys(source)) {
     if (!TABLE_KEYS.includes(key)) {
-      throw new ModelError('BAD_MODEL', `model table: unknown key '${key}'`, {
+      throw new ModelError('BAD_MODEL', `model table: unknown key '${key}'${didYouMean(key, TABLE_KEYS)}`, {
+        key,
         hint: `keys: ${TABLE_KEYS.join(', ')}`,
       });
     }
@@ -154,7 +163,7 @@ function checkedTable(source: object): ModelTable {
   const { channels, ...rest } = source as ModelTable & { channels?: number };
   for (const part of ['backbone', 'head'] as const) {
     if (!Array.isArray(rest[part]))
-      throw new ModelError('BAD_MODEL', `model table: '${part}' must be a list of layers`);
+      throw new ModelError('BAD_MODEL', `model table: '${part}' must be a list of layers`, { key: part });
   }
   return channels === undefined ? rest : { ...rest, ch: rest.ch ?? channels };
 }
@@ -164,6 +173,7 @@ function positiveInteger(key: string, value: unknown): number {
   throw new ModelError(
     'BAD_MODEL',
     `model table: '${key}' must be a positive integer, got ${JSON.stringify(value)}`,
+    { key },
   );
 }
 
@@ -181,6 +191,7 @@ function chooseScale(
       'BAD_MODEL',
       `model table: no scale '${letter}' of the form [depth, width, max channels]`,
       {
+        key: 'scales',
         hint: `scales: ${Object.keys(table.scales).join(', ')}`,
       },
     );
@@ -192,9 +203,25 @@ interface NetContext {
   nc: number;
   ch: number;
   scale: Scale;
+  letter: string | undefined;
+  anchors: ModelTable['anchors'];
 }
 
+/** As {@link describeLayer}; its errors tell which layer they are about. */
 function resolveLayer(row: LayerRow, before: readonly LayerDescription[], net: NetContext): LayerDescription {
+  try {
+    return describeLayer(row, before, net);
+  } catch (error) {
+    if (error instanceof ModelError) error.layer = before.length;
+    throw error;
+  }
+}
+
+function describeLayer(
+  row: LayerRow,
+  before: readonly LayerDescription[],
+  net: NetContext,
+): LayerDescription {
   const index = before.length;
   if (!Array.isArray(row) || row.length !== 4 || !Array.isArray(row[3])) {
     throw new ModelError(
@@ -210,7 +237,15 @@ function resolveLayer(row: LayerRow, before: readonly LayerDescription[], net: N
   }
   const inChannels = from.map((source) => (source < 0 ? net.ch : before[source]!.outChannels));
   const inStrides = from.map((source) => (source < 0 ? 1 : before[source]!.stride));
-  const args = nameArguments(spec, argColumn, { index, module, net });
+  const around = { scale: net.letter, before: new Set(before.map((layer) => layer.module)) };
+  const args = { ...nameArguments(spec, argColumn, { index, module, net }), ...spec.adapt?.(around) };
+  const levels = args.anchors;
+  if (Array.isArray(levels) && levels.length !== from.length) {
+    throw new ModelError(
+      'BAD_MODEL',
+      `layer ${index} (${module}): anchors of ${levels.length} levels for ${from.length} inputs`,
+    );
+  }
   const repeats = scaleDepth(positiveInteger(`layer ${index} repeats`, repeatsColumn), net.scale[0]);
   return {
     index,
@@ -250,8 +285,7 @@ function nameArguments(
   const named: Record<string, LayerArg> = {};
   spec.parameters.forEach((parameter, i) => {
     const raw = given[i];
-    const literal =
-      raw === 'nc' ? at.net.nc : typeof raw === 'string' && raw in LITERALS ? LITERALS[raw]! : raw;
+    const literal = literalOf(raw, at.net);
     const value = literal === undefined ? parameter.default : literal;
     if (value === undefined || !accepts(parameter, value)) {
       const got = value === undefined ? 'nothing' : JSON.stringify(value);
@@ -265,15 +299,33 @@ function nameArguments(
   return named;
 }
 
+/** What a word in a row stands for: the table's classes and anchors, and Python's constants. */
+function literalOf(raw: LayerArg | undefined, net: NetContext): LayerArg | undefined {
+  if (typeof raw !== 'string') return raw;
+  if (raw === 'nc') return net.nc;
+  if (raw === 'anchors') return net.anchors ?? null;
+  return raw in LITERALS ? LITERALS[raw]! : raw;
+}
+
 const isCount = (value: LayerArg): boolean => Number.isInteger(value) && (value as number) > 0;
 const KINDS: Readonly<
   Record<Parameter['type'], readonly [what: string, accepts: (value: LayerArg) => boolean]>
 > = {
   channels: ['a positive integer', isCount],
   integer: ['a positive integer', isCount],
+  fraction: ['a number above 0', (value) => typeof value === 'number' && value > 0],
   boolean: ['true or false', (value) => typeof value === 'boolean'],
   string: ['a string', (value) => typeof value === 'string'],
+  anchors: ['a list of widths and heights in pixels for each level', isAnchors],
 };
+
+/** Equally many boxes for every level, each of positive sides. */
+function isAnchors(value: LayerArg): boolean {
+  if (!Array.isArray(value) || value.length === 0) return false;
+  const sizes = new Set(value.map((level) => (Array.isArray(level) ? level.length : 0)));
+  const [size = 0] = sizes;
+  return sizes.size === 1 && size > 0 && size % 2 === 0 && value.flat().every((side) => side > 0);
+}
 
 function accepts(parameter: Parameter, value: LayerArg): boolean {
   return value === null ? parameter.default === null : KINDS[parameter.type][1](value);

@@ -2,6 +2,7 @@ import { nn, noGrad, scope, type Tensor } from '@mezzo/torch';
 import { anchorGrid, levelsOf } from './anchors.ts';
 import { Conv } from './blocks.ts';
 import { decodeMaps, distanceBins, expectedDistance, type HeadMaps, sidesOf } from './decode.ts';
+import { DetectionHead } from './head.ts';
 
 /** Bins of each side's distance distribution. */
 export const REG_MAX = 16;
@@ -27,25 +28,25 @@ export class DFL extends nn.Layer {
 }
 
 /**
- * Anchor-free head of YOLOv8: per level a box branch (4 sides x 16 bins) and a class branch.
- * `strides` are pixels per cell of each level.
+ * Anchor-free head of YOLOv5u, YOLOv8 and YOLO11: per level a box branch (4 sides x 16 bins) and a class branch.
+ * `strides` are pixels per cell of each level; `light` is YOLO11's class branch, with depthwise convolutions.
  */
-export class Detect extends nn.Module {
+export class Detect extends DetectionHead {
   readonly cv2: nn.ModuleList<nn.Sequential>;
   readonly cv3: nn.ModuleList<nn.Sequential>;
   readonly dfl: DFL;
   readonly nc: number;
   readonly strides: readonly number[];
 
-  constructor(nc: number, inChannels: readonly number[], strides: readonly number[]) {
+  constructor(nc: number, inChannels: readonly number[], strides: readonly number[], light = false) {
     super();
     const first = inChannels[0]!;
     const boxWidth = Math.max(16, Math.floor(first / 4), 4 * REG_MAX);
     const clsWidth = Math.max(first, Math.min(nc, 100));
-    const branch = (width: number, outputs: number) => (c: number) =>
-      new nn.Sequential(new Conv(c, width, 3), new Conv(width, width, 3), new nn.Conv2d(width, outputs, 1));
-    this.cv2 = new nn.ModuleList(inChannels.map(branch(boxWidth, 4 * REG_MAX)));
-    this.cv3 = new nn.ModuleList(inChannels.map(branch(clsWidth, nc)));
+    const branch = (block: typeof dense, width: number, outputs: number) => (c: number) =>
+      new nn.Sequential(block(c, width), block(width, width), new nn.Conv2d(width, outputs, 1));
+    this.cv2 = new nn.ModuleList(inChannels.map(branch(dense, boxWidth, 4 * REG_MAX)));
+    this.cv3 = new nn.ModuleList(inChannels.map(branch(light ? separable : dense, clsWidth, nc)));
     this.dfl = new DFL(REG_MAX);
     this.nc = nc;
     this.strides = strides;
@@ -60,18 +61,22 @@ export class Detect extends nn.Module {
   }
 
   /** Predictions [B, 4 + C, A] of raw maps: centre and size in pixels, probabilities; always fp32. */
-  decode(maps: HeadMaps): Tensor {
+  override decode(maps: HeadMaps): Tensor {
     return scope(() => {
       const grid = anchorGrid(levelsOf(maps.box, this.strides), maps.box[0]!.device);
       return decodeMaps(maps, grid, (logits) => this.dfl.forward(logits));
     });
   }
 
+  override branches(level: number): nn.Module[] {
+    return [this.cv2.at(level), this.cv3.at(level)];
+  }
+
   /**
    * Starting biases: `boxBias` for every bin, and class logits that expect 5 objects spread over the classes
    * of a 640 px image.
    */
-  initialiseBias(boxBias: number): void {
+  override initialiseBias(boxBias: number): void {
     noGrad(() => {
       this.strides.forEach((stride, level) => {
         lastConv(this.cv2.at(level)).bias!.fill_(boxBias);
@@ -80,6 +85,11 @@ export class Detect extends nn.Module {
     });
   }
 }
+
+const dense = (c1: number, c2: number): nn.Layer => new Conv(c1, c2, 3);
+
+const separable = (c1: number, c2: number): nn.Layer =>
+  new nn.Sequential(new Conv(c1, c1, 3, { groups: c1 }), new Conv(c1, c2));
 
 function lastConv(branch: nn.Sequential): nn.Conv2d {
   return branch.at(-1) as nn.Conv2d;

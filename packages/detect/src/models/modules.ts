@@ -1,5 +1,9 @@
+import { didYouMean } from '@mezzo/libtorch/nearest';
 import { nn } from '@mezzo/torch';
-import { C2f, Concat, Conv, SPPF, Upsample } from './blocks.ts';
+import { AnchorDetect, type Anchors } from './anchor-detect.ts';
+import { C2PSA } from './attention.ts';
+import { Concat, Conv, SPPF, Upsample } from './blocks.ts';
+import { C2f, C3, C3k2 } from './cross-stage.ts';
 import type { LayerArg, LayerDescription } from './description.ts';
 import { Detect } from './detect.ts';
 import { ModelError } from './errors.ts';
@@ -8,7 +12,7 @@ import { ModelError } from './errors.ts';
 export interface Parameter {
   readonly name: string;
   /** `channels` are scaled by the width multiple. */
-  readonly type: 'channels' | 'integer' | 'boolean' | 'string';
+  readonly type: 'channels' | 'integer' | 'fraction' | 'boolean' | 'string' | 'anchors';
   readonly default?: LayerArg;
 }
 
@@ -17,6 +21,11 @@ export interface ModuleSpec {
   readonly inputs: 'one' | 'many';
   readonly parameters: readonly Parameter[];
   readonly outChannels: (inChannels: readonly number[], args: Readonly<Record<string, LayerArg>>) => number;
+  /** Arguments that follow from the network around the layer: its size letter, and the modules before it. */
+  readonly adapt?: (net: {
+    scale: string | undefined;
+    before: ReadonlySet<string>;
+  }) => Record<string, LayerArg>;
   /** Output stride over input stride; 1 when absent. */
   readonly strideFactor?: (args: Readonly<Record<string, LayerArg>>) => number;
   /** The module repeats its inner blocks; otherwise `repeats` of it follow one another. */
@@ -28,6 +37,11 @@ export interface ModuleSpec {
 
 const channels: Parameter = { name: 'channels', type: 'channels' };
 const integer = (name: string, value?: LayerArg): Parameter => ({ name, type: 'integer', default: value });
+const boolean = (name: string, value: boolean): Parameter => ({ name, type: 'boolean', default: value });
+const fraction = (name: string, value: number): Parameter => ({ name, type: 'fraction', default: value });
+
+/** Sizes whose C3k2 blocks have C3 blocks inside, whatever the table says: as published. */
+const C3K_SIZES = ['m', 'l', 'x'];
 
 /** A convolutional block: one input, `channels` first among its arguments. */
 function block(
@@ -56,8 +70,36 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
     { strideFactor: (args) => args.stride as number },
   ),
   C2f: block(
-    [{ name: 'shortcut', type: 'boolean', default: false }],
+    [boolean('shortcut', false)],
     (c1, c2, { repeats, args }) => new C2f(c1, c2, repeats, args.shortcut as boolean),
+    { innerRepeats: true },
+  ),
+  C3: block(
+    [boolean('shortcut', true)],
+    (c1, c2, { repeats, args }) => new C3(c1, c2, repeats, { shortcut: args.shortcut as boolean }),
+    { innerRepeats: true },
+  ),
+  C3k2: block(
+    [boolean('c3k', false), fraction('expansion', 0.5)],
+    (c1, c2, { repeats, args }) =>
+      new C3k2(c1, c2, repeats, { c3k: args.c3k as boolean, expansion: args.expansion as number }),
+    {
+      innerRepeats: true,
+      adapt: ({ scale }): Record<string, LayerArg> =>
+        scale !== undefined && C3K_SIZES.includes(scale) ? { c3k: true } : {},
+    },
+  ),
+  C2PSA: block(
+    [fraction('expansion', 0.5)],
+    (c1, c2, { index, repeats, args }) => {
+      if (c1 !== c2) {
+        throw new ModelError(
+          'BAD_MODEL',
+          `layer ${index} (C2PSA): keeps its channels, got ${c1} in and ${c2} out`,
+        );
+      }
+      return new C2PSA(c2, repeats, args.expansion as number);
+    },
     { innerRepeats: true },
   ),
   SPPF: block([integer('kernel', 5)], (c1, c2, { args }) => new SPPF(c1, c2, args.kernel as number)),
@@ -93,9 +135,20 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
   Detect: {
     inputs: 'many',
     head: true,
-    parameters: [integer('classes')],
+    parameters: [integer('classes'), { name: 'anchors', type: 'anchors', default: null }],
     outChannels: (_inChannels, args) => 4 + (args.classes as number),
-    build: ({ inChannels, inStrides, args }) => new Detect(args.classes as number, inChannels, inStrides),
+    // Networks of C3k2 blocks have the light class branch: as published.
+    adapt: ({ before }) => ({ light: before.has('C3k2') }),
+    build: ({ inChannels, inStrides, args }) => {
+      const { classes, anchors, light } = args as {
+        classes: number;
+        anchors: Anchors | null;
+        light: boolean;
+      };
+      return anchors === null
+        ? new Detect(classes, inChannels, inStrides, light)
+        : new AnchorDetect(classes, inChannels, inStrides, anchors);
+    },
   },
 };
 
@@ -103,9 +156,13 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
 export function moduleSpec(module: string, index: number): ModuleSpec {
   const spec = Object.hasOwn(specs, module) ? specs[module] : undefined;
   if (spec === undefined) {
-    throw new ModelError('BAD_MODEL', `layer ${index}: unknown module '${module}'`, {
-      hint: `modules: ${Object.keys(specs).join(', ')}`,
-    });
+    throw new ModelError(
+      'BAD_MODEL',
+      `layer ${index}: unknown module '${module}'${didYouMean(String(module), Object.keys(specs))}`,
+      {
+        hint: `modules: ${Object.keys(specs).join(', ')}`,
+      },
+    );
   }
   return spec;
 }

@@ -1,7 +1,7 @@
 import type { nn } from '@mezzo/torch';
 import type { DetectionModel } from './build.ts';
 import type { LayerArg, LayerDescription } from './description.ts';
-import { Detect } from './detect.ts';
+import { DetectionHead } from './head.ts';
 
 export interface LayerProfile {
   readonly index: number;
@@ -46,12 +46,8 @@ export function profileModel(model: DetectionModel, imgsz = 640): ModelProfile {
 function profileLayer(layer: LayerDescription, module: nn.Module, imgsz: number): LayerProfile {
   // Every convolution of a layer writes maps of the layer's own stride, but the head's branches have one each.
   const macs =
-    module instanceof Detect
-      ? sum(
-          module.strides.map((stride, level) =>
-            convolutionMacs([module.cv2.at(level), module.cv3.at(level)], imgsz / stride),
-          ),
-        )
+    module instanceof DetectionHead
+      ? sum(module.strides.map((stride, level) => convolutionMacs(module.branches(level), imgsz / stride)))
       : convolutionMacs([module], imgsz / layer.stride);
   const { index, from, repeats, args, outChannels, stride } = layer;
   const params = sum([...module.parameters()].map((parameter) => parameter.numel()));

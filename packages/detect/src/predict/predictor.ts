@@ -156,7 +156,7 @@ async function load(path: string, source: PredictImage): Promise<Loaded> {
 const LUMA = [0.299, 0.587, 0.114];
 
 /** Images for a one-channel network: the luma of RGB. */
-function grey(images: Tensor, channels: number): Tensor {
+export function grey(images: Tensor, channels: number): Tensor {
   if (channels !== 1) return images;
   const weights = tensor(LUMA, { dtype: images.dtype as 'float32', device: images.device }).view([
     1, 3, 1, 1,

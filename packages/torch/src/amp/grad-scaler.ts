@@ -1,18 +1,29 @@
 import { isAvailable as cudaIsAvailable } from '../cuda/device.ts';
+import type { RemovableHandle } from '../removable-handle.ts';
 import { full } from '../tensor/creation.ts';
-import { TensorHandle } from '../tensor/handle.ts';
-import { scope } from '../tensor/scope.ts';
+import { keep, scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
 import { AmpError } from './errors.ts';
-import { type GradScalerState, LossScale } from './loss-scale.ts';
-import { Replicas } from './replicas.ts';
+import { KernelLossScale } from './kernel-loss-scale.ts';
+import { type GradientSource, LargestGradient } from './largest-gradient.ts';
+import type { GradScalerState, LossScale } from './loss-scale.ts';
+import { isClosure, overflowed, type Progress, type ScaledOptimizer, sumOn } from './optimizer-progress.ts';
+import { RuleLossScale } from './rule-loss-scale.ts';
+import { type Scalable, scaleOutputs } from './scale-outputs.ts';
+import { checkRule, isKernelRule, type ScaleRule, TORCH_RULE } from './scale-rule.ts';
+import { noteBfloat16 } from './scaler-need.ts';
 import type { AutocastDevice } from './state.ts';
-import { type HasParamGroups, unscaleGrads } from './unscale-grads.ts';
+import { unscaleGrads } from './unscale-grads.ts';
 
 export interface GradScalerOptions {
   /** Default: 'cuda' when there is a GPU, else 'cpu'. */
   device?: AutocastDevice;
+  /**
+   * How the scale moves. Default: PyTorch's rule, on LibTorch's kernel. Any other is advanced on the host:
+   * `update` reads the verdict unless `step` did. The options below take the place of the rule's fields.
+   */
+  rule?: ScaleRule;
   initScale?: number;
   /** Above 1. */
   growthFactor?: number;
@@ -22,28 +33,6 @@ export interface GradScalerOptions {
   growthInterval?: number;
   /** A disabled scaler passes everything through, so one loop serves with and without. */
   enabled?: boolean;
-}
-
-/** What a GradScaler needs of an optimizer. */
-export interface ScaledOptimizer<A extends unknown[] = never[], R = unknown> extends HasParamGroups {
-  step(...args: A): R;
-  /** `step` applies `gradScale` and `foundInf` itself. */
-  readonly stepSupportsAmpScaling?: boolean;
-  /** The old contract: `step` gets `{ gradScaler }` as its last argument. */
-  readonly stepTakesGradScaler?: boolean;
-  gradScale?: Tensor;
-  foundInf?: Tensor;
-  stepCalled?: boolean;
-}
-
-/** Nested lists of tensors; other iterables become lazy ones. */
-export type Scalable = Tensor | Iterable<Scalable>;
-
-/** What one optimizer has gone through since the last `update`. */
-interface Progress {
-  stage: 'ready' | 'unscaled' | 'stepped';
-  /** One flag per device, 1 when a gradient there is not finite. */
-  foundInf: ReadonlyMap<string, Tensor>;
 }
 
 /**
@@ -59,24 +48,36 @@ interface Progress {
 export class GradScaler {
   private readonly device: AutocastDevice;
   private readonly enabled: boolean;
-  private readonly lossScale: LossScale;
+  private lossScale: LossScale;
+  private readonly largest = new LargestGradient();
+  private culprits: readonly string[] = [];
   private readonly progress = new Map<object, Progress>();
   private readonly lastSkips = new WeakMap<object, boolean | null>();
 
-  /** @throws AmpError ASSERTION when growthFactor ≤ 1 or backoffFactor ≥ 1 */
+  /**
+   * @throws AmpError ASSERTION when growthFactor ≤ 1 or backoffFactor ≥ 1, VALUE for another rule that makes
+   *   no sense
+   */
   constructor(options: GradScalerOptions = {}) {
-    const { initScale = 65536, growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000 } = options;
+    const { rule: base = TORCH_RULE } = options;
+    const {
+      initScale: init = base.init,
+      growthFactor = base.growthFactor,
+      backoffFactor = base.backoffFactor,
+      growthInterval = base.growthInterval,
+    } = options;
+    const rule: ScaleRule = { ...base, init, growthFactor, backoffFactor, growthInterval };
     const { device = cudaIsAvailable() ? 'cuda' : 'cpu', enabled = true } = options;
     this.device = device;
     this.enabled = enabled && (device !== 'cuda' || cudaIsAvailable());
-    this.lossScale = new LossScale(initScale, growthFactor, backoffFactor, growthInterval);
+    this.lossScale = this.enabled ? lossScaleOf(rule) : new KernelLossScale(rule);
     if (enabled && !this.enabled) {
       warn(
         'CUDA_UNAVAILABLE',
         'torch.cuda.amp.GradScaler is enabled, but CUDA is not available.  Disabling.',
       );
     }
-    if (!this.enabled) return;
+    if (!this.enabled || this.lossScale instanceof RuleLossScale) return;
     if (growthFactor <= 1) throw new AmpError('ASSERTION', 'The growth factor must be > 1.0.');
     if (backoffFactor >= 1) throw new AmpError('ASSERTION', 'The backoff factor must be < 1.0.');
   }
@@ -89,19 +90,8 @@ export class GradScaler {
   scale<T extends Scalable>(outputs: T): T;
   scale(outputs: Scalable): Scalable {
     if (!this.enabled) return outputs;
-    let replicas: Replicas | undefined;
-    const scaled = (value: unknown): Scalable => {
-      if (value instanceof TensorHandle) {
-        replicas ??= new Replicas(this.lossScale.on(value.device));
-        return (value as Tensor).mul(replicas.on(value.device));
-      }
-      if (Array.isArray(value)) return value.map(scaled);
-      if (typeof value === 'object' && value !== null && Symbol.iterator in value) {
-        return lazily(value as Iterable<unknown>, scaled);
-      }
-      throw new AmpError('VALUE', 'outputs must be a Tensor or an iterable of Tensors');
-    };
-    return scaled(outputs);
+    noteBfloat16(this, outputs);
+    return scaleOutputs(outputs, (device) => this.lossScale.on(device));
   }
 
   /**
@@ -112,7 +102,7 @@ export class GradScaler {
    */
   unscale_(optimizer: ScaledOptimizer): void {
     if (!this.enabled) return;
-    const scale = this.lossScale.require('unscale_');
+    this.lossScale.require('unscale_');
     const progress = this.progressOf(optimizer);
     if (progress.stage === 'unscaled') {
       throw new AmpError(
@@ -122,9 +112,9 @@ export class GradScaler {
     }
     if (progress.stage === 'stepped')
       throw new AmpError('RUNTIME', 'unscale_() is being called after step().');
-    // float64, because the reciprocal in float32 would round twice.
-    progress.foundInf = unscaleGrads(optimizer, () => scale.double().reciprocal().float(), false);
+    progress.foundInf = unscaleGrads(optimizer, () => this.inverseScale('unscale_'), false);
     progress.stage = 'unscaled';
+    if (this.computed) this.largest.measure(optimizer, 1);
   }
 
   /**
@@ -159,18 +149,91 @@ export class GradScaler {
   /**
    * Ends the iteration: adapts the scale to what the optimizers met, or sets it to `newScale` (copied).
    * @throws AmpError ASSERTION before any `scale`, when no gradients were checked, or for a `newScale` tensor
-   *   that is not one number without gradient on the scaler's device
+   *   that is not one number without gradient on the scaler's device; ScaleFloorError under a rule that
+   *   raises at its floor (the iteration has ended all the same)
    */
   update(newScale?: number | Tensor): void {
     if (!this.enabled) return;
     const scale = this.lossScale.require('update');
-    const flags = [...this.progress.values()].flatMap(({ foundInf }) => [...foundInf.values()]);
-    if (newScale !== undefined) this.lossScale.replace(newScale, this.device);
-    else if (flags.length === 0)
+    const met = [...this.progress.values()];
+    const flags = met.flatMap(({ foundInf }) => [...foundInf.values()]);
+    if (newScale === undefined && flags.length === 0)
       throw new AmpError('ASSERTION', 'No inf checks were recorded prior to update.');
-    else scope(() => this.lossScale.adapt(sumOn(scale.device, flags)));
-    for (const flag of flags) flag.dispose();
-    this.progress.clear();
+    const { culprits } = this;
+    try {
+      if (newScale !== undefined) this.lossScale.replace(newScale, this.device);
+      else {
+        scope(() =>
+          this.lossScale.adapt({
+            onDevice: () => sumOn(scale.device, flags),
+            onHost: () => ({
+              overflow: met.some(overflowed),
+              largest: this.largest.take(this.getScale()),
+              culprits,
+            }),
+          }),
+        );
+      }
+    } finally {
+      for (const flag of flags) flag.dispose();
+      this.progress.clear();
+      this.culprits = [];
+    }
+  }
+
+  // --- what a computed scale goes by ---------------------------------------------------------------------
+
+  /**
+   * Tells the largest |gradient| after unscaling of this iteration, over the parameters that `producesHalf`
+   * names; before `update`. Only a computed scale goes by it, and `unscale_` measures it too.
+   */
+  noteLargest(value: number): void {
+    this.largest.note(value);
+  }
+
+  /** Tells the parameters whose gradients overflowed, for the error at the floor; before `update`. */
+  noteCulprits(names: readonly string[]): void {
+    this.culprits = names;
+  }
+
+  /** Says which parameters get their gradients in fp16; null: all of them, as in the beginning. */
+  watch(parameters: Iterable<Tensor> | null): void {
+    this.largest.watch(parameters);
+  }
+
+  /** Whether this parameter's gradient counts for a computed scale. */
+  producesHalf(parameter: Tensor): boolean {
+    return this.largest.watches(parameter);
+  }
+
+  /** Asks `source` at each `update` under a rule that is advanced on the host. */
+  attach(source: GradientSource): RemovableHandle {
+    return this.largest.attach(source);
+  }
+
+  /**
+   * Sets a computed scale by a largest |gradient| measured without a scale, before the first step.
+   * @throws AmpError VALUE under another rule, or for what is no finite number above 0
+   */
+  calibrate(largest: number): void {
+    if (!this.enabled) return;
+    if (!(this.lossScale instanceof RuleLossScale) || this.lossScale.kind !== 'computed') {
+      throw new AmpError('VALUE', 'calibrate: only a computed scale is set by the largest gradient');
+    }
+    if (!Number.isFinite(largest) || largest <= 0) {
+      throw new AmpError('VALUE', `calibrate: the gradient must be finite and above 0, not ${largest}`);
+    }
+    this.lossScale.calibrate(largest);
+  }
+
+  /** Whether the scale is computed from the largest gradient. */
+  get computed(): boolean {
+    return this.lossScale instanceof RuleLossScale && this.lossScale.kind === 'computed';
+  }
+
+  /** Whether `update` reads the verdict: every rule but PyTorch's is advanced on the host. */
+  get advancesOnHost(): boolean {
+    return this.enabled && this.lossScale instanceof RuleLossScale;
   }
 
   /** The current scale; 1 when disabled. Makes the host wait for the device. */
@@ -178,7 +241,7 @@ export class GradScaler {
     return this.enabled ? this.lossScale.value() : 1;
   }
 
-  /** Steps without overflow since the scale last changed. Makes the host wait for the device. */
+  /** Steps without overflow since the scale last changed; a host wait. */
   getGrowthTracker(): number {
     return this.enabled ? this.lossScale.trackerValue() : 0;
   }
@@ -217,7 +280,7 @@ export class GradScaler {
   }
 
   /**
-   * Takes over what `stateDict` gave; does nothing when disabled.
+   * Takes over what `stateDict` gave, its rule included; does nothing when disabled.
    * @throws AmpError RUNTIME for the empty state of a disabled scaler
    */
   loadStateDict(state: GradScalerState | Record<string, never>): void {
@@ -228,7 +291,31 @@ export class GradScaler {
         'The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.',
       );
     }
-    this.lossScale.loadStateDict(state as GradScalerState);
+    const saved = state as GradScalerState;
+    if (saved.rule !== undefined) this.lossScale = this.lossScale.replacedBy(lossScaleOf(saved.rule));
+    this.lossScale.loadStateDict(saved);
+  }
+
+  // --- for TrainingStep, which unscales by itself --------------------------------------------------------
+
+  /**
+   * 1/scale in float32, computed in float64 because a reciprocal in float32 would round twice.
+   * @internal
+   */
+  inverseScale(caller: string): Tensor {
+    return this.lossScale.require(caller).double().reciprocal().float();
+  }
+
+  /**
+   * Records the outcome of a step taken elsewhere; `foundInf` becomes this object's.
+   * @internal
+   */
+  settle(optimizer: ScaledOptimizer, foundInf: Tensor, skipped: boolean | null): void {
+    const progress = this.progressOf(optimizer);
+    progress.foundInf = new Map([[foundInf.device, keep(foundInf)]]);
+    progress.stage = 'stepped';
+    if (skipped !== null) progress.overflow = skipped;
+    this.lastSkips.set(optimizer, skipped);
   }
 
   private progressOf(optimizer: object): Progress {
@@ -250,7 +337,7 @@ export class GradScaler {
       throw new AmpError('ASSERTION', 'No inf checks were recorded for this optimizer.');
     }
     // HOST SYNC: the one of a step; one flag per device that holds gradients.
-    const overflow = [...progress.foundInf.values()].some((flag) => flag.item() !== 0);
+    const overflow = overflowed(progress);
     const result = overflow ? undefined : optimizer.step(...args);
     // A skip is in order: a schedule that moves on need not complain of it.
     if (overflow) optimizer.stepCalled = true;
@@ -270,6 +357,7 @@ export class GradScaler {
       if (progress.stage === 'ready') {
         progress.foundInf = unscaleGrads(optimizer, () => full([], 1, { device: scale.device }), true);
         optimizer.gradScale = optimizer.gradScale === undefined ? scale : scale.mul(optimizer.gradScale);
+        if (this.computed) this.largest.measure(optimizer, this.getScale());
       }
       optimizer.foundInf = sumOn(scale.device, progress.foundInf.values());
       try {
@@ -302,19 +390,9 @@ export class GradScaler {
   }
 }
 
-const isClosure = (arg: unknown) =>
-  typeof arg === 'function' || (typeof arg === 'object' && arg !== null && 'closure' in arg);
-
-function* lazily<T>(values: Iterable<unknown>, each: (value: unknown) => T): Generator<T> {
-  for (const value of values) yield each(value);
-}
-
-/** Sum of flags of several devices. */
-function sumOn(device: string, flags: Iterable<Tensor>): Tensor {
-  let sum: Tensor | undefined;
-  for (const flag of flags) {
-    const here = flag.to({ device, nonBlocking: true });
-    sum = sum === undefined ? here : sum.add(here);
-  }
-  return sum ?? full([], 0, { dtype: 'float32', device });
+/** @throws AmpError VALUE for a rule that makes no sense, where PyTorch's own checks do not see it */
+function lossScaleOf(rule: ScaleRule): LossScale {
+  if (!isKernelRule(rule)) return new RuleLossScale(rule);
+  if (rule.floor !== null) checkRule(rule);
+  return new KernelLossScale(rule);
 }

@@ -2,48 +2,53 @@ import { full } from '../tensor/creation.ts';
 import { keep, scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { AmpError } from './errors.ts';
-import { updateScale_ } from './unscale.ts';
+import type { ScaleRule, ScaleState } from './scale-rule.ts';
 
-/** A GradScaler's checkpoint, under PyTorch's keys. */
+/** A GradScaler's checkpoint, under PyTorch's keys; under another rule than PyTorch's also all of that. */
 export interface GradScalerState {
   scale: number;
   growth_factor: number;
   backoff_factor: number;
   growth_interval: number;
   _growth_tracker: number;
+  rule?: ScaleRule;
+  state?: ScaleState;
 }
 
-/** The scale and how it moves: two scalars beside the loss, made when its device is known. */
-export class LossScale {
-  growthFactor: number;
-  backoffFactor: number;
-  private interval: number;
-  /** Until the first `on()` tells the device, scale and tracker are these numbers. */
-  private initial: { scale: number; tracker: number };
-  private scale: Tensor | undefined;
-  private tracker: Tensor | undefined;
+/** What the windows of one update met, where it is wanted: the other place is not asked. */
+export interface WindowVerdict {
+  /** A number on the scale's device, not 0 after an overflow. */
+  onDevice(): Tensor;
+  /** May make the host wait. */
+  onHost(): { overflow: boolean; largest: number | null; culprits: readonly string[] };
+}
 
-  constructor(initScale: number, growthFactor: number, backoffFactor: number, growthInterval: number) {
-    this.initial = { scale: initScale, tracker: 0 };
-    this.growthFactor = growthFactor;
-    this.backoffFactor = backoffFactor;
-    this.interval = growthInterval;
-  }
+/** The scale beside the loss: a scalar, made when its device is known. Subclasses say how it moves. */
+export abstract class LossScale {
+  protected scale: Tensor | undefined;
 
-  get growthInterval(): number {
-    return this.interval;
-  }
+  abstract growthFactor: number;
+  abstract backoffFactor: number;
+  abstract growthInterval: number;
+  protected abstract readonly initialScale: number;
 
-  set growthInterval(interval: number) {
-    this.interval = interval;
-    this.limitTracker();
-  }
+  abstract value(): number;
+  abstract trackerValue(): number;
+  abstract adapt(verdict: WindowVerdict): void;
+  abstract stateDict(): GradScalerState;
+  abstract loadStateDict(state: GradScalerState): void;
 
   /** The scale; the first call puts it on that device for good. */
   on(device: string): Tensor {
-    this.scale ??= keep(full([], this.initial.scale, { dtype: 'float32', device }));
-    this.tracker ??= keep(full([], this.initial.tracker, { dtype: 'int32', device }));
+    this.scale ??= keep(full([], this.initialScale, { dtype: 'float32', device }));
     return this.scale;
+  }
+
+  /** `other`, on this one's device if it has one. */
+  replacedBy(other: LossScale): LossScale {
+    if (this.scale !== undefined) other.on(this.scale.device);
+    this.scale?.dispose();
+    return other;
   }
 
   /** @throws AmpError ASSERTION before the first `on()` */
@@ -54,22 +59,6 @@ export class LossScale {
       `Attempted ${caller} but _scale is None.  This may indicate your script did not use ` +
         'scaler.scale(loss or outputs) earlier in the iteration.',
     );
-  }
-
-  value(): number {
-    // HOST SYNC: asked for by the caller.
-    return this.scale === undefined ? this.initial.scale : Number(this.scale.item());
-  }
-
-  trackerValue(): number {
-    // HOST SYNC: asked for by the caller.
-    return this.tracker === undefined ? this.initial.tracker : Number(this.tracker.item());
-  }
-
-  /** Backs off when `foundInf` is not 0, else counts towards the next growth. */
-  adapt(foundInf: Tensor): void {
-    const { growthFactor, backoffFactor, interval } = this;
-    updateScale_(this.scale!, this.tracker!, foundInf, growthFactor, backoffFactor, interval);
   }
 
   /**
@@ -91,32 +80,5 @@ export class LossScale {
     scope(() => {
       this.scale!.copy_(newScale.reshape([]));
     });
-  }
-
-  stateDict(): GradScalerState {
-    return {
-      scale: this.value(),
-      growth_factor: this.growthFactor,
-      backoff_factor: this.backoffFactor,
-      growth_interval: this.interval,
-      _growth_tracker: this.trackerValue(),
-    };
-  }
-
-  loadStateDict(state: GradScalerState): void {
-    this.initial = { scale: state.scale, tracker: state._growth_tracker };
-    this.scale?.fill_(state.scale);
-    this.tracker?.fill_(state._growth_tracker);
-    this.growthFactor = state.growth_factor;
-    this.backoffFactor = state.backoff_factor;
-    this.growthInterval = state.growth_interval;
-  }
-
-  /** The scale grows when the tracker equals the interval: a tracker at or beyond a new one would never. */
-  private limitTracker(): void {
-    const highest = this.interval - 1;
-    if (highest < 0) return;
-    this.initial.tracker = Math.min(this.initial.tracker, highest);
-    this.tracker?.clamp_(null, highest);
   }
 }

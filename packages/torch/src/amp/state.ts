@@ -12,6 +12,21 @@ export function countRegion(enabled: boolean, change: 1 | -1): void {
   if (enabled) enabledRegions += change;
 }
 
+/** The low dtype of the last outermost region that was on: what the loss at hand was computed in. */
+let outermostDtype: DType | null = null;
+
+/** @internal */
+export function noteOutermost(dtype: DType): void {
+  if (enabledRegions === 1) outermostDtype = dtype;
+}
+
+/** @internal Told once: a region long ago says nothing of the next loss. */
+export function takeOutermostDtype(): DType | null {
+  const dtype = outermostDtype;
+  outermostDtype = null;
+  return dtype;
+}
+
 export const isAutocastEnabled = (device: AutocastDevice): boolean => native().autocastEnabled(device);
 
 /** The dtype that `autocast` casts to on this device when none is named. */

@@ -53,7 +53,11 @@ function collect(params: readonly Tensor[], allowFp16: boolean): Map<string, Map
     const grad = adopt(grads[i]!);
     const { device, dtype } = grad;
     if (dtype === 'float16' && !allowFp16) {
-      throw new AmpError('VALUE', 'Attempting to unscale FP16 gradients.');
+      throw new AmpError('VALUE', 'Attempting to unscale FP16 gradients.', {
+        hint:
+          'keep the parameters in float32 and let autocast cast them; or convert the model to bfloat16, ' +
+          'which needs no scaler',
+      });
     }
     let perDtype = found.get(device);
     if (perDtype === undefined) {

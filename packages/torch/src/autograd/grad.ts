@@ -1,7 +1,9 @@
 import { native, TorchError } from '@mezzo/libtorch';
+import { withoutAutocast } from '../amp/restore.ts';
 import { refuseUnderAutocast } from '../amp/state.ts';
 import { adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { handlesOf, insideBackward } from './callback.ts';
 
 export interface BackwardOptions {
   /** d(objective)/d(this); needed unless the tensor has one element. */
@@ -27,15 +29,16 @@ export interface GradOptions {
  * @throws AmpError INSIDE_AUTOCAST in an autocast region
  */
 export function backward(outputs: Tensor | readonly Tensor[], options: BackwardOptions = {}): void {
-  refuseUnderAutocast('backward()');
   const list = asList(outputs);
   const createGraph = options.createGraph ?? false;
-  native().backward(
-    handles(list),
-    options.gradient === undefined ? undefined : handles([options.gradient]),
-    options.retainGraph ?? createGraph,
-    createGraph,
-    options.inputs === undefined ? undefined : handles(options.inputs),
+  runEngine('backward()', () =>
+    native().backward(
+      handlesOf(list),
+      options.gradient === undefined ? undefined : handlesOf([options.gradient]),
+      options.retainGraph ?? createGraph,
+      createGraph,
+      options.inputs === undefined ? undefined : handlesOf(options.inputs),
+    ),
   );
 }
 
@@ -59,7 +62,6 @@ export function grad(
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
-  refuseUnderAutocast('grad()');
   const outputList = asList(outputs);
   const inputList = asList(inputs);
   const gradOutputs = options.gradOutputs === undefined ? undefined : asList(options.gradOutputs);
@@ -70,19 +72,25 @@ export function grad(
     );
   }
   const createGraph = options.createGraph ?? false;
-  const result = native().grads(
-    handles(outputList),
-    handles(inputList),
-    gradOutputs === undefined ? undefined : handles(gradOutputs),
-    options.retainGraph ?? createGraph,
-    createGraph,
-    options.allowUnused ?? false,
+  const result = runEngine('grad()', () =>
+    native().grads(
+      handlesOf(outputList),
+      handlesOf(inputList),
+      gradOutputs === undefined ? undefined : handlesOf(gradOutputs),
+      options.retainGraph ?? createGraph,
+      createGraph,
+      options.allowUnused ?? false,
+    ),
   );
   return Array.from(result, adoptOptional);
 }
 
+/** A backward within a backward may find itself in the region that a custom backward restored: off it goes. */
+function runEngine<T>(what: string, run: () => T): T {
+  if (insideBackward()) return withoutAutocast(run);
+  refuseUnderAutocast(what);
+  return run();
+}
+
 const asList = <T>(value: T | readonly T[]): readonly T[] =>
   Array.isArray(value) ? (value as readonly T[]) : [value as T];
-
-const handles = (tensors: readonly (Tensor | null)[]): Float64Array =>
-  Float64Array.from(tensors, (tensor) => (tensor === null ? 0 : tensor.handle));

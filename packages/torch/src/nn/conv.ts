@@ -1,4 +1,5 @@
 import { TorchError } from '@mezzo/libtorch';
+import { castFrozen } from '../amp/frozen-weights.ts';
 import { empty } from '../tensor/creation.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import * as F from './functional/conv.ts';
@@ -155,7 +156,7 @@ export class Conv1d extends ForwardConvolution {
   }
 
   protected override convolve(input: Tensor, options: F.ConvOptions): Tensor {
-    return F.conv1d(input, this.weight, this.bias, options);
+    return F.conv1d(input, castFrozen(this.weight), castFrozen(this.bias), options);
   }
 }
 
@@ -171,7 +172,7 @@ export class Conv2d extends ForwardConvolution {
   }
 
   protected override convolve(input: Tensor, options: F.ConvOptions): Tensor {
-    return F.conv2d(input, this.weight, this.bias, options);
+    return F.conv2d(input, castFrozen(this.weight), castFrozen(this.bias), options);
   }
 }
 
@@ -187,7 +188,7 @@ export class Conv3d extends ForwardConvolution {
   }
 
   protected override convolve(input: Tensor, options: F.ConvOptions): Tensor {
-    return F.conv3d(input, this.weight, this.bias, options);
+    return F.conv3d(input, castFrozen(this.weight), castFrozen(this.bias), options);
   }
 }
 
@@ -229,7 +230,7 @@ export class ConvTranspose1d extends TransposedConvolution {
   }
 
   override forward(input: Tensor): Tensor {
-    return F.convTranspose1d(input, this.weight, this.bias, this.options());
+    return F.convTranspose1d(input, castFrozen(this.weight), castFrozen(this.bias), this.options());
   }
 }
 
@@ -244,6 +245,6 @@ export class ConvTranspose2d extends TransposedConvolution {
   }
 
   override forward(input: Tensor): Tensor {
-    return F.convTranspose2d(input, this.weight, this.bias, this.options());
+    return F.convTranspose2d(input, castFrozen(this.weight), castFrozen(this.bias), this.options());
   }
 }

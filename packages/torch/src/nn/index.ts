@@ -5,6 +5,7 @@ export * from './container.ts';
 export * from './conv.ts';
 export * from './dropout.ts';
 export * as functional from './functional/index.ts';
+export type { Forward, ForwardHook, ForwardPreHook, ForwardWrapper, FullBackwardHook } from './hooks.ts';
 export * as init from './init.ts';
 export { type FactoryOptions, Layer } from './layer.ts';
 export * from './linear.ts';

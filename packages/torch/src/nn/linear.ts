@@ -1,3 +1,4 @@
+import { castFrozen } from '../amp/frozen-weights.ts';
 import { noGrad } from '../autograd/modes.ts';
 import { empty } from '../tensor/creation.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -32,7 +33,7 @@ export class Linear extends Layer {
   }
 
   override forward(input: Tensor): Tensor {
-    return linear(input, this.weight, this.bias);
+    return linear(input, castFrozen(this.weight), castFrozen(this.bias));
   }
 
   override extraRepr(): string {

@@ -1,9 +1,17 @@
 import { noGrad } from '../autograd/modes.ts';
 import { op } from '../ops/call.ts';
+import type { RemovableHandle } from '../removable-handle.ts';
 import { type DType, isDType, type MemoryFormat } from '../tensor/dtype.ts';
 import { keepAlive } from '../tensor/lifetime.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import {
+  type ForwardHook,
+  ForwardHooks,
+  type ForwardPreHook,
+  type ForwardWrapper,
+  type FullBackwardHook,
+} from './hooks.ts';
 import { Parameter } from './parameter.ts';
 import { checkStateDict, type LoadReport, type StateDict } from './state.ts';
 
@@ -19,6 +27,11 @@ interface BufferEntry {
   tensor: Tensor | null;
   readonly persistent: boolean;
 }
+
+let bufferAssignments = 0;
+
+/** @internal Changes whenever some module gets another tensor as a buffer. */
+export const bufferVersion = (): number => bufferAssignments;
 
 const setData = op<(self: Tensor, data: Tensor) => void>('aten::set_data');
 
@@ -37,6 +50,7 @@ export abstract class Module {
 
   training = true;
   readonly #buffers = new Map<string, BufferEntry>();
+  #hooks: ForwardHooks | undefined;
 
   abstract forward(...inputs: never[]): unknown;
 
@@ -51,6 +65,7 @@ export abstract class Module {
       set: (value: Tensor | null) => {
         if (value !== null) keepAlive(value);
         entry.tensor = value;
+        bufferAssignments += 1;
       },
     });
     Object.assign(this, { [name]: tensor });
@@ -190,6 +205,39 @@ export abstract class Module {
       for (const name of (module.constructor as typeof Module).optionalState) names.add(join(prefix, name));
     }
     return names;
+  }
+
+  // --- hooks -------------------------------------------------------------------------------------------
+
+  /**
+   * Wraps forward of this instance: `wrapper` runs in its place and calls `proceed` with the inputs. The last
+   * one registered is outermost; all of them enclose the forward hooks. Copies of a module have no hooks.
+   */
+  aroundForward(wrapper: ForwardWrapper): RemovableHandle {
+    return this.hooks.around(wrapper);
+  }
+
+  /** Runs `hook` before forward, in the order of registration; it may return an array of other inputs. */
+  registerForwardPreHook(hook: ForwardPreHook): RemovableHandle {
+    return this.hooks.before(hook);
+  }
+
+  /** Runs `hook` after forward, in the order of registration; it may return another output. */
+  registerForwardHook(hook: ForwardHook): RemovableHandle {
+    return this.hooks.after(hook);
+  }
+
+  /**
+   * Runs `hook` in backward when the gradients of this module's inputs are known; it may return an array of
+   * others. Inputs and outputs pass through views then, which refuse changes in place, as in PyTorch.
+   */
+  registerFullBackwardHook(hook: FullBackwardHook): RemovableHandle {
+    return this.hooks.inBackward(hook);
+  }
+
+  private get hooks(): ForwardHooks {
+    this.#hooks ??= new ForwardHooks(this);
+    return this.#hooks;
   }
 
   // --- mode and place ----------------------------------------------------------------------------------

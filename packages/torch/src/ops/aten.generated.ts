@@ -7185,3 +7185,21 @@ export const zeros_like: {
   /** aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor */
   (self: T, keywords?: { dtype?: DType | null; layout?: string | null; device?: string | null; pin_memory?: boolean | null; memory_format?: MemoryFormat | null }): T;
 } = op('aten::zeros_like');
+export const mezzo_exponent_histogram: {
+  /** mezzo::exponent_histogram(Tensor[] tensors) -> Tensor */
+  (tensors: readonly T[]): T;
+  /** mezzo::exponent_histogram.lists(Tensor[] tensors) -> Tensor */
+  (tensors: readonly T[]): T;
+} = op('mezzo::exponent_histogram');
+export const mezzo_magnitudes: {
+  /** mezzo::magnitudes(Tensor[] tensors) -> Tensor */
+  (tensors: readonly T[]): T;
+  /** mezzo::magnitudes.lists(Tensor[] tensors) -> Tensor */
+  (tensors: readonly T[]): T;
+} = op('mezzo::magnitudes');
+export const mezzo_unscale_: {
+  /** mezzo::unscale_(Tensor(a!)[] grads, Tensor inv_scale, Tensor(b!) magnitudes) -> () */
+  (grads: readonly T[], inv_scale: T, magnitudes: T): void;
+  /** mezzo::unscale_.lists(Tensor(a!)[] grads, Tensor inv_scale, Tensor(b!) magnitudes) -> () */
+  (grads: readonly T[], inv_scale: T, magnitudes: T): void;
+} = op('mezzo::unscale_');

@@ -4,6 +4,7 @@ import { TensorHandle } from '../tensor/handle.ts';
 import { adopt, adoptAll, adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { bindArguments, type Keywords, type Mismatch, splitKeywords } from './bind.ts';
+import { functionHandler, throughHandler } from './function-mode.ts';
 import { overloadsOf } from './registry.ts';
 import { compareSignatures, type GeneratorHandle, type Signature, signatureOf } from './schema.ts';
 
@@ -27,6 +28,9 @@ export function op<F = OpFunction>(name: string, overload?: string): F {
   // Nearly every call has one or two tensors and nothing else: those skip matching and argument lists.
   const call = (a?: unknown, b?: unknown, c?: unknown, ...rest: unknown[]): unknown => {
     target ??= new Op(name, overload);
+    if (functionHandler !== null) {
+      return throughHandler(functionHandler, name, [a, b, c, ...rest], target.call.bind(target));
+    }
     if (c === undefined && rest.length === 0 && a instanceof TensorHandle) {
       if (b === undefined) {
         if (target.unary !== undefined) return target.unary(a);

@@ -93,7 +93,7 @@ export class Adam extends Optimizer<AdamGroup, AdamState> {
         'Adam does not support sparse gradients, please consider SparseAdam instead',
       );
     }
-    const states = batch.params.map((param) => this.stateOf(param, group.amsgrad));
+    const states = batch.params.map((param, i) => this.stateOf(batch.owners[i]!, param, group.amsgrad));
     const lists: AdamLists = {
       params: batch.params,
       grads: batch.grads,
@@ -113,15 +113,16 @@ export class Adam extends Optimizer<AdamGroup, AdamState> {
     if (split.foreach.length > 0) this.applyForeach(group, at(lists, split.foreach));
   }
 
-  private stateOf(param: Tensor, amsgrad: boolean): AdamState {
-    let state = this.state.get(param);
-    if (state === undefined) {
+  private stateOf(owner: Tensor, param: Tensor, amsgrad: boolean): AdamState {
+    let state = this.state.get(owner);
+    if (state?.step === undefined) {
       state = {
+        ...state,
         step: keep(stepCounter(param)),
         expAvg: keep(zerosLike(param)),
         expAvgSq: keep(zerosLike(param)),
       };
-      this.state.set(param, state);
+      this.state.set(owner, state);
     }
     if (amsgrad) state.maxExpAvgSq ??= keep(zerosLike(param));
     return state;

@@ -1,17 +1,17 @@
 import { hasKernel } from '../ops/registration.ts';
-import { type DType, isFloatingDType } from '../tensor/dtype.ts';
+import { isFloatingDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { sameFlatLayout, sameFlatLayouts } from './layout.ts';
+import { hasMaster, isLowPrecision } from './master-weights.ts';
 import type { ParamGroup } from './optimizer.ts';
-
-const LOW_PRECISION: readonly DType[] = ['bfloat16', 'float16'];
 
 /** Whether the group's options, the device and the dtype allow the fused kernel. */
 export function fusedAllowed(opName: string, group: ParamGroup, param: Tensor): boolean {
   if (group.foreach === true || group.fused === false) return false;
+  const dtype = hasMaster(group, param) ? 'float32' : param.dtype;
   // The CPU kernels of LibTorch 2.10 leave some elements of 16-bit parameters as they were, without a word.
-  if (param.device === 'cpu' && LOW_PRECISION.includes(param.dtype)) return false;
-  return isFloatingDType(param.dtype) && hasKernel(opName, param.device);
+  if (param.device === 'cpu' && isLowPrecision(dtype)) return false;
+  return isFloatingDType(dtype) && hasKernel(opName, param.device);
 }
 
 /**

@@ -1,14 +1,15 @@
 import { native } from '@mezzo/libtorch';
 import { refuseInsideAutocast } from '../amp/state.ts';
 import { enableGrad, noGrad } from '../autograd/modes.ts';
-import { foreachZero_ } from '../ops/foreach.ts';
+import { foreachCopy_, foreachZero_ } from '../ops/foreach.ts';
 import { isSparse } from '../ops/sparse.ts';
 import { TensorHandle } from '../tensor/handle.ts';
 import { adoptAll } from '../tensor/lifetime.ts';
-import { scope } from '../tensor/scope.ts';
+import { keep, scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
 import { OptimizerError } from './errors.ts';
+import { hasMaster } from './master-weights.ts';
 import { loadedState, type OptimizerState, savedState } from './state.ts';
 
 /** Parameters that share their options. Options may be changed between steps, as schedulers do. */
@@ -19,6 +20,11 @@ export interface ParamGroup {
   foreach?: boolean | null;
   /** true: also take gradient scale and overflow flag inside the kernel; false: never the fused kernel. */
   fused?: boolean | null;
+  /**
+   * true: parameters in float16 or bfloat16 get a float32 copy, which is what the optimizer updates; the
+   * parameter takes its rounded value. Without, an update below half a unit in the last place is lost.
+   */
+  masterWeights?: boolean;
   momentum?: number;
   betas?: [number, number];
   /** What schedulers remember of a group. */
@@ -42,8 +48,11 @@ export type ParamState = Partial<Record<string, Tensor>>;
 /** Parameters of one group, device and dtype with their gradients: what one kernel call takes. */
 export interface Batch {
   readonly sparse: boolean;
+  /** What is updated: the parameters, or their float32 masters. */
   readonly params: Tensor[];
   readonly grads: Tensor[];
+  /** The parameters, which are the keys of the state. */
+  readonly owners: Tensor[];
 }
 
 /**
@@ -108,12 +117,29 @@ export abstract class Optimizer<G extends ParamGroup = ParamGroup, S extends Par
     noGrad(() => {
       scope(() => {
         for (const group of this.paramGroups) {
-          for (const batch of batches(group.params)) this.update(group, batch);
+          for (const batch of batches(group.params)) {
+            if (hasMaster(group, batch.params[0]!)) this.updateMasters(group, batch);
+            else this.update(group, batch);
+          }
         }
       });
     });
     this.stepCalled = true;
     return loss;
+  }
+
+  private updateMasters(group: G, { sparse, grads, owners }: Batch): void {
+    const params = owners.map((owner) => this.masterOf(owner));
+    this.update(group, { sparse, owners, params, grads: grads.map((grad) => grad.to('float32')) });
+    foreachCopy_(owners, params);
+  }
+
+  private masterOf(owner: Tensor): Tensor {
+    const state = this.state.get(owner);
+    if (state?.masterParam !== undefined) return state.masterParam;
+    const masterParam = keep(owner.detach().to('float32'));
+    this.state.set(owner, { ...state, masterParam } as unknown as S);
+    return masterParam;
   }
 
   /** Drops the gradients, or fills them with zeros when `setToNone` is false. */
@@ -192,7 +218,8 @@ function batches(params: readonly Tensor[]): Iterable<Batch> {
     const key = `${param.device} ${param.dtype} ${grad.dtype} ${sparse}`;
     let batch = found.get(key);
     if (batch === undefined) {
-      batch = { sparse, params: [], grads: [] };
+      const params: Tensor[] = [];
+      batch = { sparse, params, grads: [], owners: params };
       found.set(key, batch);
     }
     batch.params.push(param);

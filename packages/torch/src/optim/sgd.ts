@@ -93,19 +93,20 @@ export class SGD extends Optimizer<SGDGroup, SGDState> {
     const fresh: Lists = { params: [], grads: [], buffers: [] };
     const seen: Lists = { params: [], grads: [], buffers: [] };
     batch.params.forEach((param, i) => {
-      const known = this.state.get(param)?.momentumBuffer;
+      const owner = batch.owners[i]!;
+      const known = this.state.get(owner)?.momentumBuffer;
       const lists = known === undefined ? fresh : seen;
       lists.params.push(param);
       lists.grads.push(grads[i]!);
-      lists.buffers.push(known ?? this.newBuffer(param));
+      lists.buffers.push(known ?? this.newBuffer(owner, param));
     });
     if (seen.params.length > 0) this.apply(group, seen, false);
     if (fresh.params.length > 0) this.apply(group, fresh, true);
   }
 
-  private newBuffer(param: Tensor): Tensor {
+  private newBuffer(owner: Tensor, param: Tensor): Tensor {
     const momentumBuffer = keep(zerosLike(param));
-    this.state.set(param, { momentumBuffer });
+    this.state.set(owner, { ...this.state.get(owner), momentumBuffer });
     return momentumBuffer;
   }
 

@@ -1,9 +1,11 @@
 import { noGrad } from '../autograd/modes.ts';
 import { tensor, zeros, zerosLike } from '../tensor/creation.ts';
+import type { DType } from '../tensor/dtype.ts';
 import { TensorHandle } from '../tensor/handle.ts';
 import { keep, scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { OptimizerError } from './errors.ts';
+import { hasMaster } from './master-weights.ts';
 import type { ParamGroup, ParamState } from './optimizer.ts';
 
 /** `optimizer.state_dict()` of PyTorch: parameters by their number, keys in PyTorch's spelling. */
@@ -53,7 +55,7 @@ export function loadedState<S extends ParamState>(
   if (saved.param_groups.length !== groups.length) {
     throw new OptimizerError('VALUE', 'loaded state dict has a different number of parameter groups');
   }
-  const params = new Map<number, Tensor>();
+  const params = new Map<number, Target>();
   saved.param_groups.forEach((group, i) => {
     if (group.params.length !== groups[i]!.params.length) {
       throw new OptimizerError(
@@ -61,20 +63,29 @@ export function loadedState<S extends ParamState>(
         "loaded state dict contains a parameter group that doesn't match the size of optimizer's group",
       );
     }
+    const own = groups[i]!;
+    const masterWeights = (group.master_weights as boolean | undefined) ?? own.masterWeights ?? false;
     group.params.forEach((number, j) => {
-      params.set(number, groups[i]!.params[j]!);
+      const param = own.params[j]!;
+      params.set(number, { param, dtype: hasMaster({ masterWeights }, param) ? 'float32' : param.dtype });
     });
   });
   const state = scope(() => {
     const loaded = new Map<Tensor, S>();
     for (const [number, values] of Object.entries(saved.state)) {
-      const param = params.get(Number(number));
-      if (param !== undefined) loaded.set(param, paramState(number, param, values) as S);
+      const target = params.get(Number(number));
+      if (target !== undefined) loaded.set(target.param, paramState(number, target, values) as S);
     }
     for (const values of loaded.values()) for (const value of Object.values(values)) keep(value as Tensor);
     return loaded;
   });
   return { groups: saved.param_groups.map(groupOptions), state };
+}
+
+/** A parameter, and the dtype of what is updated in its place. */
+interface Target {
+  readonly param: Tensor;
+  readonly dtype: DType;
 }
 
 function groupOptions({ params: _, ...options }: SavedGroup): Record<string, unknown> {
@@ -83,12 +94,16 @@ function groupOptions({ params: _, ...options }: SavedGroup): Record<string, unk
   );
 }
 
-function paramState(number: string, param: Tensor, saved: OptimizerState['state'][string]): ParamState {
+function paramState(
+  number: string,
+  { param, dtype }: Target,
+  saved: OptimizerState['state'][string],
+): ParamState {
   const values: ParamState = {};
   for (const [name, value] of Object.entries(saved)) {
     if (value === null || value === undefined) continue;
     const source = value instanceof TensorHandle ? value : tensor(value);
-    const target = name === 'step' ? stepCounter(param) : zerosLike(param);
+    const target = name === 'step' ? stepCounter(param) : zerosLike(param, { dtype });
     if (String(source.shape) !== String(target.shape)) {
       throw new OptimizerError(
         'VALUE',

@@ -33,6 +33,18 @@ export function setRngState(state: Uint8Array | Tensor, device = 'cpu'): void {
   native().setGeneratorState(defaultGenerator(device), stateBytes(state));
 }
 
+/** The states of the default generators of the CPU and of all CUDA devices, by device. */
+export type RngStates = ReadonlyMap<string, Uint8Array>;
+
+export function rngStates(): RngStates {
+  const devices = ['cpu', ...Array.from({ length: native().cudaDeviceCount() }, (_, i) => `cuda:${i}`)];
+  return new Map(devices.map((device) => [device, getRngState(device)]));
+}
+
+function setRngStates(states: RngStates): void {
+  for (const [device, state] of states) setRngState(state, device);
+}
+
 /**
  * Runs `fn` and puts the default generators of the CPU and of all CUDA devices back as they were before
  * (torch.random.fork_rng).
@@ -40,15 +52,19 @@ export function setRngState(state: Uint8Array | Tensor, device = 'cpu'): void {
  */
 export function forkRng<T>(fn: () => T): T {
   refuseAsync('forkRng', fn);
-  const devices = ['cpu', ...Array.from({ length: native().cudaDeviceCount() }, (_, i) => `cuda:${i}`)];
-  const states = devices.map((device) => getRngState(device));
+  const states = rngStates();
   try {
     const result = fn();
     refusePromise('forkRng', result);
     return result;
   } finally {
-    devices.forEach((device, i) => {
-      setRngState(states[i]!, device);
-    });
+    setRngStates(states);
   }
 }
+
+/** `forkRng` with the generators set to these states first. */
+export const withRngStates = <T>(states: RngStates, fn: () => T): T =>
+  forkRng(() => {
+    setRngStates(states);
+    return fn();
+  });

@@ -142,6 +142,10 @@ function parseEntry(name: string, entry: unknown, path: string): TensorEntry {
   const fileDType = byName.get(dtype as string);
   if (fileDType === undefined) throw fail(`has the unknown dtype ${JSON.stringify(dtype)}`);
   if (!isSizes(shape)) throw fail(`has the shape ${JSON.stringify(shape)}, which is not a list of sizes`);
+  // Beside a size of 0 the others may be anything; LibTorch counts with them all the same.
+  if (!Number.isSafeInteger(shape.reduce((product, size) => product * Math.max(1, size), 8))) {
+    throw fail(`has the shape [${shape.join(', ')}], which is too large`);
+  }
   if (!isSizes(offsets) || offsets.length !== 2 || offsets[0]! > offsets[1]!) {
     throw fail(`has the data_offsets ${JSON.stringify(offsets)}, which are not a range`);
   }

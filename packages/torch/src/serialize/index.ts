@@ -5,6 +5,7 @@ export {
   type SafetensorsHeader,
   type TensorEntry,
 } from './header.ts';
+export * from './pt/index.ts';
 export {
   type LoadedSafetensors,
   type LoadSafetensorsOptions,

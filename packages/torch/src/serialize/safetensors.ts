@@ -54,10 +54,11 @@ export function loadSafetensors(path: string, options: LoadSafetensorsOptions = 
   try {
     const header = readHeader(fd, path);
     const { filter = () => true } = options;
-    const tensors: Record<string, Tensor> = {};
-    for (const [name, entry] of Object.entries(header.tensors)) {
-      if (filter(name, entry)) tensors[name] = readTensor(fd, path, header, entry, options.device);
-    }
+    const wanted = Object.entries(header.tensors).filter(([name, entry]) => filter(name, entry));
+    // A tensor may be called `__proto__`: fromEntries makes that a name like any other.
+    const tensors = Object.fromEntries(
+      wanted.map(([name, entry]) => [name, readTensor(fd, path, header, entry, options.device)]),
+    );
     return { tensors, metadata: header.metadata };
   } finally {
     closeSync(fd);
@@ -116,8 +117,12 @@ function readTensor(
 ): Tensor {
   return scope(() => {
     const tensor = empty(shape, { dtype });
-    if (end > begin)
-      readFully(fd, path, new Uint8Array(native().bytesView(tensor.handle)), dataStart + begin);
+    if (end > begin) {
+      const bytes = new Uint8Array(native().bytesView(tensor.handle));
+      readFully(fd, path, bytes, dataStart + begin);
+      // Any byte but 0 means true in a file, but only 1 does in a bool of C++.
+      if (dtype === 'bool') for (let i = 0; i < bytes.length; i++) bytes[i] = bytes[i] === 0 ? 0 : 1;
+    }
     return device === 'cpu' ? tensor : tensor.to(device);
   });
 }

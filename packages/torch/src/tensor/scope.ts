@@ -1,6 +1,7 @@
 import { refuseAsync, refusePromise } from '../autograd/synchronous.ts';
 import { TensorHandle } from './handle.ts';
 import { enterScope, keepAlive, leaveScope } from './lifetime.ts';
+import { isPlainObject } from './tree.ts';
 
 /**
  * Runs `fn` and frees every tensor created in it, except those it returns (as a Tensor, or inside arrays,
@@ -43,9 +44,4 @@ function collectTensors(value: unknown, found: Set<TensorHandle>, seen: Set<obje
   } else if (isPlainObject(value)) {
     for (const entry of Object.values(value)) collectTensors(entry, found, seen);
   }
-}
-
-function isPlainObject(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
 }

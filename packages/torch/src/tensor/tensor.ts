@@ -1,7 +1,14 @@
 import { inspect } from 'node:util';
 import { type Handle, native } from '@mezzo/libtorch';
 import { type BackwardOptions, backward } from '../autograd/grad.ts';
+import {
+  type AccumulateHook,
+  registerHook,
+  registerPostAccumulateGradHook,
+  type TensorHook,
+} from '../autograd/hooks.ts';
 import { op } from '../ops/call.ts';
+import type { RemovableHandle } from '../removable-handle.ts';
 import { type DType, isDType, isFloatingDType, type MemoryFormat, type TypedArray } from './dtype.ts';
 import { type IndexElement, readIndex, writeIndex } from './index-access.ts';
 import { adoptOptional, setTensorClass } from './lifetime.ts';
@@ -67,6 +74,23 @@ export class Tensor extends TensorShape {
   /** Adds d(this)/d(leaf) to the `.grad` of every leaf it depends on. */
   backward(options?: BackwardOptions): void {
     backward(this, options);
+  }
+
+  /**
+   * Calls `hook` with the gradient of this tensor when backward has computed it, before it goes on; a tensor
+   * that the hook returns takes its place. A hook that refers to its own tensor keeps it alive until removed.
+   * @throws TorchError TORCH when the tensor requires no grad
+   */
+  registerHook(hook: TensorHook): RemovableHandle {
+    return registerHook(this, hook);
+  }
+
+  /**
+   * Calls `hook` with this leaf each time backward has added to its `.grad`.
+   * @throws TorchError TORCH when the tensor requires no grad or is no leaf
+   */
+  registerPostAccumulateGradHook(hook: AccumulateHook): RemovableHandle {
+    return registerPostAccumulateGradHook(this, hook);
   }
 
   /** The same memory, outside the graph. */

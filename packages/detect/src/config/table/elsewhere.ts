@@ -1,16 +1,18 @@
 import type { Option, OptionTable, Value } from '../option.ts';
-import { ALL, PREDICT, TRAIN, VAL_PREDICT } from './commands.ts';
+import { ALL, EVERY, PREDICT, TRAIN, VAL_PREDICT } from './commands.ts';
 
+const TRAIN_EXPORT = ['train', 'export'] as const;
 const SEGMENT = 'it belongs to segmentation, and Mezzo trains detectors';
 const POSE = 'it belongs to pose estimation, and Mezzo trains detectors';
 const CLASSIFY = 'it belongs to classification, and Mezzo trains detectors';
 const OBB = 'it belongs to oriented boxes, and Mezzo trains detectors';
 const OTHER = 'it belongs to another task of Ultralytics, and Mezzo trains detectors';
 const TRACK = 'Mezzo has no tracker';
-const EXPORT = 'it belongs to export, which is not there yet';
+const EXPORT = 'it belongs to formats that other programs make; mezzo export format=… names them';
+const SIMPLE = 'the graph is written in its simple form';
 const DISTILL = 'distillation is not supported';
 const VIDEO = 'it belongs to video, and Mezzo reads pictures';
-const ANCHORS = 'it belongs to the anchor-based YOLOv5 networks, which are not there yet';
+const ANCHORS = 'Mezzo trains the anchor-based YOLOv5 networks with its default only';
 const NO_LONGER = 'Ultralytics no longer has it, and Mezzo never had it';
 
 function foreign(
@@ -28,7 +30,7 @@ function foreign(
  */
 export const foreignOptions = {
   task: foreign('text', 'detect', 'Mezzo detects: segment, pose, classify and obb are other tasks', {
-    commands: ALL,
+    commands: EVERY,
   }),
   save_dir: foreign('path', null, 'project and name choose the run folder', { commands: ALL }),
   cls_remap: foreign('bool', true, 'classes are always taken over by name and shape'),
@@ -68,22 +70,15 @@ export const foreignOptions = {
   dnn: foreign('bool', false, 'other run times are not supported', { commands: VAL_PREDICT }),
   end2end: foreign('bool', null, 'heads without NMS are not supported', { commands: VAL_PREDICT }),
   save_hybrid: foreign('bool', false, NO_LONGER, { commands: VAL_PREDICT }),
-  format: foreign('text', 'torchscript', EXPORT),
-  keras: foreign('bool', false, EXPORT),
-  optimize: foreign('bool', false, EXPORT),
-  int8: foreign('bool', false, EXPORT),
-  quantize: foreign('text', null, EXPORT),
-  dynamic: foreign('bool', false, EXPORT),
-  simplify: foreign('bool', true, EXPORT),
-  opset: foreign('int', null, EXPORT),
-  workspace: foreign('float', null, EXPORT, { same: [4] }),
-  nms: foreign('bool', null, EXPORT, { same: [false] }),
-  obj: foreign('float', 1, ANCHORS),
+  keras: foreign('bool', false, EXPORT, { commands: TRAIN_EXPORT }),
+  optimize: foreign('bool', false, EXPORT, { commands: TRAIN_EXPORT }),
+  int8: foreign('bool', false, EXPORT, { commands: TRAIN_EXPORT }),
+  quantize: foreign('text', null, EXPORT, { commands: TRAIN_EXPORT }),
+  simplify: foreign('bool', true, SIMPLE, { commands: TRAIN_EXPORT, same: [false] }),
+  workspace: foreign('float', null, EXPORT, { commands: TRAIN_EXPORT, same: [4] }),
   obj_pw: foreign('float', 1, ANCHORS),
   iou_t: foreign('float', 0.2, ANCHORS),
-  anchor_t: foreign('float', 4, ANCHORS),
   fl_gamma: foreign('float', 0, ANCHORS),
-  noautoanchor: foreign('bool', false, ANCHORS),
   label_smoothing: foreign('float', 0, NO_LONGER),
   image_weights: foreign('bool', false, NO_LONGER),
   quad: foreign('bool', false, NO_LONGER),

@@ -1,5 +1,8 @@
 import type { OptionTable } from '../option.ts';
-import { ALL, PREDICT, VAL, VAL_PREDICT } from './commands.ts';
+import { ALL, PREDICT, VAL } from './commands.ts';
+
+/** Suppression of `predict`, and in exported graphs. */
+const SUPPRESSION = ['val', 'predict', 'export'] as const;
 
 export const evaluationOptions = {
   split: {
@@ -12,9 +15,9 @@ export const evaluationOptions = {
   conf: {
     type: 'float',
     default: null,
-    defaults: { val: 0.001, predict: 0.25 },
+    defaults: { val: 0.001, predict: 0.25, export: 0.25 },
     range: [0, 1],
-    commands: VAL_PREDICT,
+    commands: SUPPRESSION,
     help: 'detections of lower confidence are dropped',
     aliases: ['conf_thres'],
   },
@@ -22,7 +25,7 @@ export const evaluationOptions = {
     type: 'float',
     default: 0.7,
     range: [0, 1],
-    commands: ALL,
+    commands: [...ALL, 'export'],
     help: 'of two boxes of one class that overlap more, the better one stays',
     aliases: ['iou_thres'],
   },
@@ -30,13 +33,13 @@ export const evaluationOptions = {
     type: 'int',
     default: 300,
     range: [1, 30000],
-    commands: ALL,
+    commands: [...ALL, 'export'],
     help: 'detections kept in an image',
   },
   agnostic_nms: {
     type: 'bool',
     default: false,
-    commands: VAL_PREDICT,
+    commands: SUPPRESSION,
     help: 'boxes of different classes suppress each other too',
   },
   classes: {
@@ -49,8 +52,8 @@ export const evaluationOptions = {
   half: {
     type: 'bool',
     default: false,
-    commands: VAL_PREDICT,
-    help: 'run the network in fp16; on a CPU without native fp16 in fp32, with a warning',
+    commands: SUPPRESSION,
+    help: 'run the network in fp16; on a CPU without native fp16 in fp32, with a warning; export: write fp16 weights, if all of them fit',
   },
   save_json: {
     type: 'bool',
@@ -70,8 +73,8 @@ export const predictionOptions = {
   source: {
     type: 'text',
     default: null,
-    commands: PREDICT,
-    help: 'an image, a folder, a pattern such as images/*.jpg, or a .txt list',
+    commands: ['predict', 'export'],
+    help: 'an image, a folder, a pattern such as images/*.jpg, or a .txt list; export: what the file is checked on (up to 20 images; made up unless given)',
   },
   save_txt: { type: 'bool', default: false, commands: PREDICT, help: 'write labels/*.txt in YOLO format' },
   save_conf: { type: 'bool', default: false, commands: PREDICT, help: 'add the confidence to save_txt' },

@@ -1,12 +1,12 @@
 import type { OptionTable } from '../option.ts';
-import { ALL, TRAIN } from './commands.ts';
+import { EVERY, TRAIN } from './commands.ts';
 
 /** Options that name a file with more options; the command line wins over what they hold. */
 export const fileOptions = {
   cfg: {
     type: 'path',
     default: null,
-    commands: ALL,
+    commands: EVERY,
     help: 'a YAML file of options, such as the args.yaml of a run; a network description is taken as model',
   },
   hyp: {

@@ -1,5 +1,5 @@
 import type { OptionTable } from '../option.ts';
-import { TRAIN } from './commands.ts';
+import { STEP, TRAIN } from './commands.ts';
 
 export const optimizerOptions = {
   optimizer: {
@@ -71,13 +71,39 @@ export const optimizerOptions = {
 } as const satisfies OptionTable;
 
 export const lossOptions = {
-  box: { type: 'float', default: 7.5, range: [0, 1e4], commands: TRAIN, help: 'gain of the box (CIoU) loss' },
-  cls: { type: 'float', default: 0.5, range: [0, 1e4], commands: TRAIN, help: 'gain of the class loss' },
+  box: {
+    type: 'float',
+    default: 7.5,
+    range: [0, 1e4],
+    commands: STEP,
+    help: 'gain of the box (CIoU) loss; with anchors, the default stands for 0.05',
+  },
+  cls: { type: 'float', default: 0.5, range: [0, 1e4], commands: STEP, help: 'gain of the class loss' },
   dfl: {
     type: 'float',
     default: 1.5,
     range: [0, 1e4],
-    commands: TRAIN,
+    commands: STEP,
     help: 'gain of the distribution focal loss',
+  },
+  obj: {
+    type: 'float',
+    default: 1,
+    range: [0, 1e4],
+    commands: STEP,
+    help: 'gain of the objectness loss of networks with anchors (yolov5n … yolov5x)',
+  },
+  anchor_t: {
+    type: 'float',
+    default: 4,
+    range: [1, 100],
+    commands: STEP,
+    help: 'largest factor between the sides of a box and of an anchor that learns it',
+  },
+  noautoanchor: {
+    type: 'bool',
+    default: false,
+    commands: TRAIN,
+    help: 'keeps the anchors of the model, however few boxes they fit',
   },
 } as const satisfies OptionTable;

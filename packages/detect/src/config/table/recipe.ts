@@ -1,5 +1,5 @@
 import type { OptionTable } from '../option.ts';
-import { TRAIN, TRAIN_VAL, VAL_PREDICT } from './commands.ts';
+import { STEP, TRAIN, TRAIN_VAL, VAL_PREDICT } from './commands.ts';
 
 /** The switches that a recipe sets; each can be set alone. */
 export const recipeOptions = {
@@ -16,14 +16,14 @@ export const recipeOptions = {
     default: null,
     range: [0, 1024],
     recipe: { '8.4': 16, '8.3': 0 },
-    commands: TRAIN,
+    commands: STEP,
     help: 'boxes with a shorter side are enlarged to this many pixels when anchors inside are sought; 0: never',
   },
   box_bias: {
     type: 'float',
     default: null,
     recipe: { '8.4': 2, '8.3': 1 },
-    commands: TRAIN,
+    commands: STEP,
     help: 'bias that the box branch of a new head starts from',
   },
   match: {
@@ -41,6 +41,14 @@ export const recipeOptions = {
     recipe: { '8.4': 'drop', '8.3': 'slope' },
     commands: TRAIN_VAL,
     help: 'precision after the last recall reached; drop: zero at once, slope: a line to zero at recall 1',
+  },
+  edges: {
+    type: 'choice',
+    default: null,
+    choices: ['keep', 'cut'],
+    recipe: { '8.4': 'keep', '8.3': 'cut' },
+    commands: TRAIN_VAL,
+    help: 'detections that reach beyond the picture, when they are matched in validation; cut: at its edge',
   },
   box_gain: {
     type: 'choice',

@@ -1,19 +1,19 @@
 import type { OptionTable } from '../option.ts';
-import { ALL, TRAIN, TRAIN_VAL } from './commands.ts';
+import { ALL, DATA, DEVICE, EVERY, STEP, TRAIN, TRAIN_VAL } from './commands.ts';
 
 export const runOptions = {
   model: {
     type: 'path',
     default: null,
-    commands: ALL,
-    help: 'the network: a name (yolov8n, yolov8s, …: from scratch), a .yaml description, or .safetensors weights',
+    commands: EVERY,
+    help: 'the network: a name (yolov8n, yolov8s, …: from scratch), a .yaml description, or .safetensors or .pt weights',
     aliases: ['weights'],
-    defaults: { train: 'yolov8n' },
+    defaults: { train: 'yolov8n', check: 'yolov8n', explain: 'yolov8n' },
   },
   data: {
     type: 'path',
     default: null,
-    commands: TRAIN_VAL,
+    commands: DATA,
     help: 'the data.yaml that names the images and classes; in val, that of the training run unless given',
   },
   epochs: {
@@ -41,17 +41,17 @@ export const runOptions = {
     type: 'int',
     default: 16,
     range: [1, Number.POSITIVE_INFINITY],
-    commands: ALL,
-    help: 'images a step; in val and predict, images a forward pass',
+    commands: EVERY,
+    help: 'images a step; in val, predict and export, images a forward pass',
     aliases: ['batch_size'],
-    defaults: { predict: 1 },
+    defaults: { predict: 1, export: 1 },
     later: [[/^-1$|^0?\.\d+$/, 'a batch size chosen from the free memory is not there yet: give a number']],
   },
   imgsz: {
     type: 'size',
     default: 640,
     range: [32, 16384],
-    commands: ALL,
+    commands: EVERY,
     help: 'side in pixels of the square that an image is fitted into; rounded up to a multiple of 32',
     aliases: ['img', 'img_size', 'image_size'],
     later: [
@@ -61,7 +61,7 @@ export const runOptions = {
   device: {
     type: 'device',
     default: null,
-    commands: ALL,
+    commands: DEVICE,
     help: 'cpu, 0 or cuda:0; the first CUDA device if there is one, else the CPU',
     later: [
       [/^[[(]?\s*\d+\s*(,\s*\d+\s*)+[\])]?$/, 'training on several devices is not there yet: give one'],
@@ -73,14 +73,14 @@ export const runOptions = {
     type: 'int',
     default: 8,
     range: [0, 256],
-    commands: TRAIN_VAL,
+    commands: DATA,
     help: 'images prepared at a time, at most two for each core; 0: none ahead of the step',
   },
   seed: {
     type: 'int',
     default: 0,
     range: [0, Number.MAX_SAFE_INTEGER],
-    commands: TRAIN,
+    commands: STEP,
     help: 'where all randomness of the run starts',
   },
   deterministic: {
@@ -108,7 +108,7 @@ export const runOptions = {
   single_cls: {
     type: 'bool',
     default: false,
-    commands: TRAIN_VAL,
+    commands: DATA,
     help: 'treat every label as one class',
   },
   rect: {
@@ -121,7 +121,7 @@ export const runOptions = {
   pretrained: {
     type: 'bool|path',
     default: true,
-    commands: TRAIN,
+    commands: STEP,
     help: 'weights to start from where names and shapes agree; true: those of model, false: none',
   },
   resume: {
@@ -134,7 +134,7 @@ export const runOptions = {
     type: 'int|ints',
     default: null,
     range: [0, 1000],
-    commands: TRAIN,
+    commands: STEP,
     help: 'layers that are not trained: the first N, or a list of indices',
   },
   val: {
@@ -148,24 +148,30 @@ export const runOptions = {
     type: 'choice',
     default: '8.4',
     choices: ['8.4', '8.3'],
-    commands: ALL,
+    commands: EVERY,
     help: "whose training semantics hold, Ultralytics 8.4.190's or 8.3's; it sets the options under 'Set by the recipe'",
   },
   strict: {
     type: 'bool',
     default: false,
-    commands: TRAIN_VAL,
+    commands: DATA,
     help: 'a bad image or label is an error; else it is skipped, counted and listed',
   },
   datasets_dir: {
     type: 'path',
     default: null,
-    commands: TRAIN_VAL,
+    commands: DATA,
     help: 'where relative data paths are looked for when they are not beside the data.yaml',
   },
 } as const satisfies OptionTable;
 
 export const outputOptions = {
+  out: {
+    type: 'path',
+    default: null,
+    commands: ['explain', 'export'],
+    help: 'file to write: explain: .html for a page to read and search, .json for programs; export: beside the weights unless given',
+  },
   project: {
     type: 'path',
     default: null,
@@ -208,7 +214,7 @@ export const outputOptions = {
   verbose: {
     type: 'bool',
     default: true,
-    commands: ALL,
+    commands: DEVICE,
     help: 'per-class results and one line an image; false: totals only',
   },
 } as const satisfies OptionTable;

@@ -1,15 +1,16 @@
 /**
  * The names closest to a misspelled one, best first: few edits (insert, delete, replace, swap of neighbours;
- * at most a third of the length), or the word is the beginning or a part between `_` of a name.
+ * at most a third of the length; capitals count as small letters), or the word is the beginning or a part between `_` of a name.
  */
 export function nearestNames(word: string, names: Iterable<string>, limit = 3): string[] {
   const wanted = word.toLowerCase();
   const ranked: { name: string; cost: number }[] = [];
   for (const name of names) {
-    const edits = editDistance(wanted, name);
+    const known = name.toLowerCase();
+    const edits = editDistance(wanted, known);
     const allowed = Math.max(1, Math.floor(Math.max(wanted.length, name.length) / 3));
     if (edits <= allowed) ranked.push({ name, cost: edits });
-    else if (wanted.length >= 3 && isPart(wanted, name)) ranked.push({ name, cost: allowed + 1 });
+    else if (wanted.length >= 3 && isPart(wanted, known)) ranked.push({ name, cost: allowed + 1 });
   }
   return ranked
     .sort((a, b) => a.cost - b.cost || a.name.localeCompare(b.name))

@@ -1,0 +1,5 @@
+import type { Conversion } from './conversion.ts';
+import { ptToSafetensors, safetensorsToPt } from './weights.ts';
+
+/** Everything that `mezzo convert` can do; the first that takes an input does it. */
+export const CONVERSIONS: readonly Conversion[] = [ptToSafetensors, safetensorsToPt];

@@ -1,0 +1,215 @@
+import { loadedAddon } from '@mezzo/libtorch';
+import {
+  applyPlan,
+  cachedPreflight,
+  type Finding,
+  finding,
+  type PreflightReport,
+  preflight,
+  preflightCacheFile,
+  reportOf,
+} from '@mezzo/precision';
+import { MezzoError, manualSeed } from '@mezzo/torch';
+import { type CheckOptions, type CheckSettings, resolveSettings } from '../config/index.ts';
+import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
+import { type Split, scanSplit } from '../data/scan.ts';
+import { type DeviceName, selectDevice } from '../engine/device.ts';
+import type { TrainEvent } from '../engine/event.ts';
+import { type ModelSource, makeTrainable } from '../engine/model-source.ts';
+import type { RunPrecision } from '../engine/precision.ts';
+import { freezeLayers } from '../engine/prepare.ts';
+import { useComputeThreads } from '../engine/threads.ts';
+import { lossOf } from '../loss/loss-of.ts';
+import { resolveModel } from '../models/description.ts';
+import { realBatch } from './check-batch.ts';
+import { planPrecision } from './plan.ts';
+import { type CheckBatch, type DetectorParts, detectorSubject } from './preflight.ts';
+import { syntheticBatch } from './synthetic-batch.ts';
+
+export interface CheckRequest {
+  source: ModelSource;
+  options: CheckOptions;
+  emit: (event: TrainEvent) => void;
+}
+
+/** What `mezzo check --json` prints. */
+export interface DetectorReport extends PreflightReport {
+  /** The verdict is an earlier one of the same model, settings and machine. */
+  readonly cached: boolean;
+  /** Why a cached verdict could not be used or kept. */
+  readonly cacheNote: string | null;
+  readonly model: { readonly name: string; readonly channels: number | null };
+  /** null: made-up pictures. */
+  readonly data: string | null;
+  readonly imgsz: number;
+  readonly batch: number;
+  /** null where the device that was asked for is not there. */
+  readonly device: string | null;
+  readonly amp: { readonly dtype: string; readonly reason: string } | null;
+}
+
+const STRIDE = 32;
+
+/** Checks whether a detector may be trained in low precision, with the options of that training (`mezzo check`). */
+export async function checkDetector({ source, options, emit }: CheckRequest): Promise<DetectorReport> {
+  const settings = resolveSettings('check', options);
+  const imgsz = Math.ceil(settings.imgsz / STRIDE) * STRIDE;
+  const about = {
+    model: { name: source.name, channels: null },
+    data: settings.data,
+    imgsz,
+    batch: settings.batch,
+    device: null,
+    amp: null,
+  };
+  const device = deviceOrFinding(settings);
+  if (typeof device !== 'string') return { ...reportOf([device]), ...about, ...UNCACHED };
+  const { precision, plan } = await planPrecision(settings, device);
+  const chosen = { ...about, device, amp: { dtype: precision.dtype, reason: precision.reason } };
+  if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
+  if (precision.dtype === 'float32') {
+    return { ...reportOf([nothingToCheck(settings, precision)]), ...chosen, ...UNCACHED };
+  }
+  const data = settings.data === null ? null : await openData(settings.data, settings);
+  const own = ownChannels(source);
+  if (data !== null && own !== null && own !== data.set.channels) {
+    return { ...reportOf([channelsDisagree(source, own, data.set)]), ...chosen, ...UNCACHED };
+  }
+  useComputeThreads();
+  manualSeed(settings.seed);
+  const { model } = await makeTrainable(source, await dataOf(source, data, own), settings);
+  model.to({ device, ...(precision.channelsLast ? { memoryFormat: 'channels_last' as const } : {}) });
+  const parts: DetectorParts = {
+    model,
+    loss: lossOf(model, { ...settings, imgsz }),
+    device,
+    precision,
+    frozen: freezeLayers(model, settings.freeze),
+    plan,
+  };
+  const batch =
+    data === null
+      ? syntheticBatch(settings.batch, model.ch, imgsz, model.nc)
+      : await realBatch({
+          split: data.split,
+          batch: settings.batch,
+          imgsz,
+          channels: data.set.channels,
+          device,
+          workers: settings.workers,
+        });
+  const outcome = checkParts(
+    parts,
+    batch,
+    imgsz,
+    data === null ? null : data.split.images.map(({ path }) => path),
+  );
+  batch.images.dispose();
+  return { ...outcome, ...chosen, model: { name: source.name, channels: model.ch } };
+}
+
+const UNCACHED = { cached: false, cacheNote: null } as const;
+
+/** Checks a detector with one batch, or finds the verdict of an earlier check of the same. */
+export function checkParts(
+  parts: DetectorParts,
+  batch: CheckBatch,
+  imgsz: number,
+  files: readonly string[] | null,
+): PreflightReport & { cached: boolean; cacheNote: string | null } {
+  const { model, device, precision, frozen, loss, plan } = parts;
+  const file = preflightCacheFile({
+    model,
+    device,
+    low: precision.dtype,
+    imgsz,
+    batch: batch.images.size(0),
+    further: {
+      files,
+      rows: Array.from(batch.rows),
+      channelsLast: precision.channelsLast,
+      frozen,
+      loss: loss.settings,
+      plan: plan?.rules ?? [],
+    },
+  });
+  const { report, cached, note } = cachedPreflight(file, () => {
+    const applied = plan === undefined ? null : applyPlan(model, plan);
+    try {
+      const examined = preflight(detectorSubject(parts, batch));
+      return batch.synthetic ? { ...examined, findings: [...examined.findings, madeUp()] } : examined;
+    } finally {
+      applied?.remove();
+    }
+  });
+  return { ...report, cached, cacheNote: note ?? null };
+}
+
+const madeUp = (): Finding => finding('SYNTHETIC_DATA', 'checked with made-up pictures and boxes');
+
+/** The device, or what is to be told when it is not there. */
+function deviceOrFinding(settings: CheckSettings): DeviceName | Finding {
+  try {
+    return selectDevice(settings.device);
+  } catch (error) {
+    if (!(error instanceof MezzoError) || error.code !== 'NO_SUCH_DEVICE') throw error;
+    return finding('NO_GPU', error.message, {
+      ...(error.hint === undefined ? {} : { remedy: error.hint }),
+      evidence: { device: settings.device, libtorch: loadedAddon()?.libtorch.version ?? null },
+    });
+  }
+}
+
+function nothingToCheck({ amp }: CheckSettings, { reason }: RunPrecision): Finding {
+  const evidence = { amp, reason };
+  if (amp !== true) {
+    return finding('NOTHING_TO_CHECK', `amp=${String(amp)} trains in float32`, { evidence });
+  }
+  return finding('NO_LOW_PRECISION', `amp=true means float32 here: ${reason}`, {
+    remedy: 'train as you are: float32 it will be; amp=bf16 and amp=fp16 work, emulated and slow',
+    evidence,
+  });
+}
+
+/** The training split of a data.yaml. */
+export async function openData(
+  file: string,
+  settings: Pick<CheckSettings, 'datasets_dir' | 'strict' | 'single_cls'>,
+): Promise<{ set: DataSet; split: Split }> {
+  const set = await readDataYaml(file, { datasetsDir: settings.datasets_dir, splits: ['train'] });
+  const { strict, single_cls: singleCls } = settings;
+  return { set, split: await scanSplit(set, 'train', { strict, singleCls }) };
+}
+
+/** Channels that a model of one's own states; null for a published one, which is built for the data. */
+export function ownChannels(source: ModelSource): number | null {
+  const table = source.kind === 'weights' ? source.contents.identity.table : source.table;
+  if (typeof table === 'string') return null;
+  if (source.kind === 'weights') return table.ch ?? 3;
+  return table.ch ?? (table as { channels?: number }).channels ?? null;
+}
+
+function channelsDisagree(
+  source: ModelSource,
+  expected: number,
+  { file, channels: given }: DataSet,
+): Finding {
+  const plural = expected === 1 ? '' : 's';
+  return finding(
+    'CHANNELS_DISAGREE',
+    `model.0.conv of ${source.name} takes ${expected} channel${plural}, ${file} has ${given}`,
+    { evidence: { layer: 'model.0.conv', expected, given } },
+  );
+}
+
+/** What the network is built for: the data, or in their absence what the model itself says. */
+export async function dataOf(
+  source: ModelSource,
+  data: { set: DataSet; split: Split } | null,
+  own: number | null,
+): Promise<{ names: readonly string[]; channels: number }> {
+  if (data !== null) return { names: data.split.names, channels: data.set.channels };
+  if (source.kind === 'weights') return { names: source.contents.identity.names, channels: own ?? 3 };
+  const { nc, ch } = resolveModel(source.table, { name: source.name });
+  return { names: Array.from({ length: nc }, (_, i) => String(i)), channels: ch };
+}

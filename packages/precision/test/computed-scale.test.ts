@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import {
+  type AutocastOptions,
+  amp,
+  autocast,
+  cuda,
+  GradScaler,
+  getRngState,
+  manualSeed,
+  nn,
+  optim,
+  randn,
+  scope,
+  type Tensor,
+  tensor,
+} from '@mezzo/torch';
+import fc from 'fast-check';
+import { calibrateScale, SCALE_RULES, sampleBoundaries } from '../src/index.ts';
+
+const { advance, scaleFor, startOf } = amp;
+const rule = SCALE_RULES.computed;
+
+describe('S = 2^floor(log2(65504 / (2^k · m)))', () => {
+  test('for any m and k: a power of two, the largest with k bits free', () => {
+    const magnitudes = fc.double({ min: 1e-30, max: 1e30, noNaN: true, noDefaultInfinity: true });
+    fc.assert(
+      fc.property(magnitudes, fc.integer({ min: 0, max: 4 }), (m, headroom) => {
+        const scale = scaleFor({ ...rule, headroom }, m);
+        assert.ok(Number.isInteger(Math.log2(scale)));
+        assert.ok(scale * m * 2 ** headroom <= 65504);
+        assert.ok(2 * scale * m * 2 ** headroom > 65504);
+      }),
+      { numRuns: 1000, seed: 3 },
+    );
+  });
+
+  test('at the edges: m = 65504 / 2^n exactly, and one step above', () => {
+    const bare = { ...rule, headroom: 0 };
+    for (const n of [0, 1, 5, 16]) {
+      const m = 65504 / 2 ** n;
+      assert.equal(scaleFor(bare, m), 2 ** n);
+      assert.equal(scaleFor(bare, m * (1 + Number.EPSILON)), 2 ** (n - 1));
+    }
+  });
+
+  test('a floor and a ceiling hold it', () => {
+    assert.equal(scaleFor({ ...rule, floor: 1 }, 1e9), 1);
+    assert.equal(scaleFor({ ...rule, ceiling: 2 ** 24 }, 1e-9), 2 ** 24);
+  });
+});
+
+describe('the running maximum', () => {
+  const after = (state: amp.ScaleState, verdicts: amp.Verdict[]) =>
+    verdicts.map((verdict) => {
+      state = advance({ ...rule, growthInterval: 3 }, state, verdict).state;
+      return state.scale;
+    });
+  const clean = (largest: number | null): amp.Verdict => ({ overflow: false, largest });
+
+  test('rises at once and fades to half in the windows of its interval', () => {
+    // 65504 / (2 · 8) is just below 2^12.
+    const scales = after(startOf(rule), [clean(1), clean(8), ...Array.from({ length: 9 }, () => clean(1))]);
+    assert.deepEqual(scales.map(Math.log2), [14, 11, 12, 12, 12, 13, 13, 13, 14, 14, 14]);
+  });
+
+  test('an overflow halves the scale, again and again, and the scale comes back', () => {
+    const start = after(startOf(rule), [clean(1)])[0]!;
+    const overflow: amp.Verdict = { overflow: true, largest: null };
+    const scales = after({ ...startOf(rule), scale: start, largest: 1 }, [
+      overflow,
+      overflow,
+      ...Array.from({ length: 9 }, () => clean(1)),
+    ]);
+    assert.deepEqual(scales.slice(0, 2), [start / 2, start / 4]);
+    assert.equal(scales.at(-1), start);
+  });
+
+  test('a window without a measurement, or with zero gradients only, leaves the scale alone', () => {
+    assert.deepEqual(after(startOf(rule), [clean(null), clean(0)]), [65536, 65536]);
+  });
+});
+
+class Net extends nn.Module {
+  readonly first = new nn.Linear(8, 32);
+  readonly norm = new nn.BatchNorm1d(32);
+  readonly last = new nn.Linear(32, 4);
+
+  override forward(x: Tensor): Tensor {
+    return this.last.forward(this.norm.forward(this.first.forward(x)).relu());
+  }
+}
+
+const devices = ['cpu', 'cuda'] as const;
+const skipOn = (device: (typeof devices)[number]) =>
+  device === 'cuda' && !cuda.isAvailable() ? 'needs a CUDA device' : false;
+
+for (const device of devices) {
+  describe(`a model trained under a computed scale on ${device}`, { skip: skipOn(device) }, () => {
+    const setUp = () => {
+      manualSeed(0);
+      const model = new Net().to({ device });
+      const [x, y] = [randn([16, 8]).to({ device }), randn([16, 4]).to({ device })];
+      const scaler = new GradScaler({ device, rule });
+      const loss = (region: AutocastOptions) =>
+        nn.functional.mseLoss(autocast(region, () => model.forward(x)).float(), y);
+      return { model, scaler, loss };
+    };
+
+    test('the first maximum comes from a pass that leaves no trace', () => {
+      const { model, scaler, loss } = setUp();
+      const parameters = model.parameters();
+      parameters[0]!.grad = tensor([[1]])
+        .to({ device })
+        .expand([32, 8])
+        .clone();
+      const state = () => [
+        ...Object.values(model.stateDict()).map((t) => String(t.toTypedArray())),
+        String(parameters[0]!.grad!.toTypedArray()),
+        String(getRngState()),
+      ];
+      const before = state();
+      const { largest, scale } = calibrateScale({ model, scaler, loss, device });
+      assert.deepEqual(state(), before);
+      assert.deepEqual(
+        parameters.slice(1).map(({ grad }) => grad),
+        parameters.slice(1).map(() => null),
+      );
+      assert.ok(largest > 1e-4 && largest < 100);
+      // Twice, because fp16 rounds elsewhere than bf16.
+      assert.equal(scale, scaleFor(rule, 2 * largest));
+      // Kernels and their biases count; the normalisation's gradients are made in float32.
+      assert.deepEqual(
+        Array.from(model.namedParameters(), ([name, parameter]) => [name, scaler.producesHalf(parameter)]),
+        [
+          ['first.weight', true],
+          ['first.bias', true],
+          ['norm.weight', false],
+          ['norm.bias', false],
+          ['last.weight', true],
+          ['last.bias', true],
+        ],
+      );
+    });
+
+    test('a plain loop: scale, unscale_, step, update measure by themselves, between modules too', () => {
+      const { model, scaler, loss } = setUp();
+      const optimizer = new optim.SGD(model.parameters(), { lr: 0.01 });
+      calibrateScale({ model, scaler, loss, device });
+      const sampling = sampleBoundaries(model, scaler, { every: 2 });
+      const scales = Array.from({ length: 12 }, () =>
+        scope(() => {
+          scaler.scale(loss({ device, dtype: 'float16' })).backward();
+          scaler.step(optimizer);
+          scaler.update();
+          optimizer.zeroGrad();
+          assert.equal(scaler.skipped(optimizer), false);
+          return scaler.getScale();
+        }),
+      );
+      sampling.remove();
+      const { largest } = (scaler.stateDict() as amp.GradScalerState).state!;
+      assert.equal(scales.at(-1), scaleFor(rule, largest));
+      assert.equal(Object.hasOwn(model.first, 'forward'), false);
+    });
+
+    test('a gradient between modules that is larger than every parameter’s sets the scale', () => {
+      class Steep extends nn.Module {
+        readonly small = new nn.Linear(4, 4);
+        readonly steep = new nn.Identity();
+
+        override forward(x: Tensor): Tensor {
+          return this.steep.forward(this.small.forward(x.mul(2 ** -10))).mul(64);
+        }
+      }
+      const model = new Steep().to({ device });
+      const scaler = new GradScaler({ device, rule });
+      const x = tensor([[1, 1, 1, 1]]).to({ device });
+      const { largest } = calibrateScale({
+        model,
+        scaler,
+        device,
+        loss: (region) =>
+          autocast(region, () => model.forward(x))
+            .float()
+            .sum(),
+      });
+      assert.equal(largest, 64);
+      assert.equal(scaler.getScale(), 2 ** 7);
+    });
+  });
+}
+
+describe('what cannot be calibrated is refused', () => {
+  const model = new nn.Sequential(new nn.Linear(2, 1));
+  const attempt = (factor: number) =>
+    calibrateScale({
+      model,
+      scaler: new GradScaler({ device: 'cpu', rule }),
+      device: 'cpu',
+      loss: (region) =>
+        autocast(region, () => model.forward(tensor([[1, 1]])))
+          .float()
+          .sum()
+          .mul(factor),
+    });
+
+  test('gradients that are not finite in bfloat16 either', () => {
+    assert.throws(() => attempt(Number.NaN), {
+      code: 'CALIBRATION_FAILED',
+      message: 'the loss scale cannot be computed: a gradient is not finite, in bfloat16 already',
+    });
+  });
+
+  test('gradients that are all zero', () => {
+    assert.throws(() => attempt(0), {
+      code: 'CALIBRATION_FAILED',
+      message: 'the loss scale cannot be computed: all gradients are zero, in bfloat16 already',
+    });
+  });
+
+  test('another rule, and no number', () => {
+    assert.throws(() => new GradScaler({ device: 'cpu' }).calibrate(1), {
+      code: 'VALUE',
+      message: 'calibrate: only a computed scale is set by the largest gradient',
+    });
+    assert.throws(() => new GradScaler({ device: 'cpu', rule }).calibrate(Number.NaN), {
+      code: 'VALUE',
+      message: 'calibrate: the gradient must be finite and above 0, not NaN',
+    });
+  });
+});
