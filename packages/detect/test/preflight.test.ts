@@ -7,7 +7,6 @@ import { native } from '@mezzo/libtorch';
 import { type PreflightReport, planFromPatterns, preflight } from '@mezzo/precision';
 import { cuda, manualSeed, noGrad, optim, scope, setNumThreads, type Tensor } from '@mezzo/torch';
 import { openModel } from '../src/engine/model-source.ts';
-import type { Detect } from '../src/models/detect.ts';
 import {
   buildModel,
   checkBeforeTraining,
@@ -21,6 +20,7 @@ import {
   syntheticBatch,
   YOLO,
 } from '../src/index.ts';
+import type { Detect } from '../src/models/detect.ts';
 import { checkDetector, checkParts } from '../src/precision/check-detector.ts';
 
 process.env.OMP_NUM_THREADS ??= '1';
