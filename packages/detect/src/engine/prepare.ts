@@ -56,7 +56,9 @@ export async function prepareRun({
   signal,
 }: Preparation): Promise<Run> {
   const device = selectDevice(settings.device);
-  const asked = resume?.state.precision ?? (await planPrecision(settings, device));
+  // A run that goes on elsewhere has the precision of the new device.
+  const kept = resume?.state.settings.device === settings.device ? resume.state.precision : undefined;
+  const asked = kept ?? (await planPrecision(settings, device));
   if (asked.precision.warning) emit({ event: 'message', level: 'warning', text: asked.precision.warning });
   const data = await readDataYaml(requireData(settings), { datasetsDir: settings.datasets_dir });
   const [train, val] = [

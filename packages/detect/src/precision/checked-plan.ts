@@ -12,6 +12,13 @@ export async function checkedPlan(
   training: Omit<TrainingToCheck, 'precision' | 'plan'>,
   emit: (event: TrainEvent) => void,
 ): Promise<PlannedPrecision> {
+  const { dtype } = planned.precision;
+  const batch = `a batch of ${training.batch} pictures`;
+  emit({
+    event: 'message',
+    level: 'info',
+    text: `AMP: checking ${dtype} on ${batch} (check=false leaves it out)`,
+  });
   const { precision, plan, level, text } = await checkBeforeTraining({ ...training, ...planned });
   emit({ event: 'message', level, text });
   if (!precision.enabled) return { precision, plan: uniformPlan('float32'), heals: false };
