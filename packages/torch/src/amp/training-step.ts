@@ -220,7 +220,7 @@ export class TrainingStep {
 
   private conclude(device: string): Concluded {
     const { scaler } = this;
-    const gradients = new WindowGradients(this.optimizers, scaler !== undefined);
+    const gradients = new WindowGradients(this.optimizers, scaler !== undefined, this.names);
     const largest = gradients.unscale_(scaler?.inverseScale('TrainingStep.run') ?? null);
     for (const listener of this.gradientListeners) listener();
     const changed = this.gradientListeners.length > 0 ? gradients.measure() : [];

@@ -21,13 +21,15 @@ interface OnDevice {
 
 /** The gradients that several optimizers' parameters have at the end of a window, by device. */
 export class WindowGradients {
-  /** Parameters with a gradient, in the order of `magnitudes`. */
+  /** Parameters with a gradient, in the order of `magnitudes`: the model's on each device. */
   readonly parameters: Tensor[] = [];
   private readonly devices = new Map<string, OnDevice>();
 
   /** @throws AmpError ASSERTION when there is no gradient at all, VALUE for fp16 ones when `scaled` */
-  constructor(optimizers: readonly HasParamGroups[], scaled: boolean) {
-    const all = optimizers.flatMap(({ paramGroups }) => paramGroups.flatMap(({ params }) => params));
+  constructor(optimizers: readonly HasParamGroups[], scaled: boolean, names: ParameterNames) {
+    const all = names.inOrder(
+      optimizers.flatMap(({ paramGroups }) => paramGroups.flatMap(({ params }) => params)),
+    );
     const handles = native().gradsOf(Float64Array.from(all, ({ handle }) => handle));
     all.forEach((param, i) => {
       if (handles[i] === 0) return;
@@ -91,6 +93,7 @@ function refuseHalf(grad: Tensor): void {
 /** Names of a model's parameters; those that only an optimizer knows are named by their place there. */
 export class ParameterNames {
   private names = new Map<Tensor, string>();
+  private places = new Map<Tensor, number>();
   private readonly model: Module;
   private readonly optimizers: readonly HasParamGroups[];
 
@@ -100,19 +103,30 @@ export class ParameterNames {
   }
 
   of(parameters: readonly Tensor[]): string[] {
-    if (parameters.some((parameter) => !this.names.has(parameter))) this.collect();
+    this.know(parameters);
     return parameters.map((parameter) => this.names.get(parameter)!);
+  }
+
+  /** As the model has them, so that a norm over all is that of `model.parameters()` to the last bit. */
+  inOrder(parameters: readonly Tensor[]): Tensor[] {
+    this.know(parameters);
+    return [...parameters].sort((a, b) => this.places.get(a)! - this.places.get(b)!);
+  }
+
+  private know(parameters: readonly Tensor[]): void {
+    if (parameters.some((parameter) => !this.names.has(parameter))) this.collect();
   }
 
   private collect(): void {
     this.names = new Map();
+    for (const [name, parameter] of this.model.namedParameters()) this.names.set(parameter, name);
     this.optimizers.forEach(({ paramGroups }, i) => {
       paramGroups.forEach(({ params }, j) => {
         params.forEach((param, k) => {
-          this.names.set(param, `optimizers.${i}.paramGroups.${j}.params.${k}`);
+          if (!this.names.has(param)) this.names.set(param, `optimizers.${i}.paramGroups.${j}.params.${k}`);
         });
       });
     });
-    for (const [name, parameter] of this.model.namedParameters()) this.names.set(parameter, name);
+    this.places = new Map(Array.from(this.names.keys(), (parameter, i) => [parameter, i]));
   }
 }
