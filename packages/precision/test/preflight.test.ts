@@ -213,6 +213,7 @@ test('the model is left to the bit: weights, buffers, gradients, generators, and
   const before = scope(everything);
   const random = getRngState();
   preflight(subject);
+  collectGarbage();
   const { liveTensors } = memory.stats();
   preflight(subject);
   assert.deepEqual(scope(everything), before);

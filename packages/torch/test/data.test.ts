@@ -14,6 +14,7 @@ import {
   tensor,
   type Warning,
 } from '../src/index.ts';
+import { collectGarbage } from './collect-garbage.ts';
 import { fixture } from './fixture.ts';
 
 const golden = fixture<{
@@ -151,6 +152,7 @@ describe('concurrency', () => {
   });
 
   test('leaving the loop early frees the batches fetched ahead', async () => {
+    collectGarbage();
     const before = memory.stats().liveTensors;
     for await (const batch of new data.DataLoader(new Delayed(40), {
       batchSize: 2,

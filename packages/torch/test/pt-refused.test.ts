@@ -14,6 +14,7 @@ import {
   type PtValue,
   readPt,
 } from '../src/index.ts';
+import { collectGarbage } from './collect-garbage.ts';
 import { compressed, named, program, tensorOf, text, writePt } from './pt-file.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mezzo-pt-refused-'));
@@ -142,6 +143,7 @@ describe('files made by hand are refused with code, reason and place', () => {
     test(name, () => {
       const path = writePt(at('refused.pt'), { 'data.pkl': pickle, 'data/0': ELEMENT });
       const before = readdirSync(folder);
+      collectGarbage();
       const live = memory.stats().liveTensors;
       assert.throws(
         () => loadPt(path),

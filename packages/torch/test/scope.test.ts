@@ -249,6 +249,7 @@ describe('memory', () => {
   });
 
   test('allocations beyond the limit are a typed error, and nothing leaks', () => {
+    collectGarbage();
     const { liveTensors, liveBytes } = memory.stats();
     native().setMemoryLimit(liveBytes + 2 ** 20);
     try {
