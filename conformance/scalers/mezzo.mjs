@@ -2,7 +2,7 @@
 import { amp } from '@mezzo/torch';
 
 export function create({ system, rule: traced }) {
-  const rule = { name: system, headroom: 0, ...traced };
+  const rule = { ...amp.TORCH_RULE, ...traced, name: system };
   let state = amp.startOf(rule);
   return {
     step(overflow) {

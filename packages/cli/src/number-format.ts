@@ -20,6 +20,11 @@ export function gibibytes(bytes: number): string {
   return `${general(bytes / 2 ** 30, 3)}G`;
 }
 
+/** `7%`: a share of 0 to 1 in whole percent. */
+export function share(part: number): string {
+  return `${Math.round(part * 100)}%`;
+}
+
 /** `41 MB`, `1.2 GB`: decimal units with two significant digits below ten. */
 export function decimalBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

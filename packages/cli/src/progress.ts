@@ -5,6 +5,15 @@ const WIDTH = 10;
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 const MIN_INTERVAL_MS = 100;
 
+export interface ProgressStyle {
+  /** What is counted, as in `2.9it/s`. */
+  readonly unit?: string;
+  /** In place of the rate in units. */
+  readonly rate?: string;
+  /** `bar`: everything; `plain`: without the bar; `short`: percent, time left and rate only. */
+  readonly form?: 'bar' | 'plain' | 'short';
+}
+
 /**
  * One line that grows: `description: 45%|████▌     | 9/20 [00:03<00:04, 2.9it/s]`. On a terminal that nobody
  * watches it writes nothing.
@@ -23,10 +32,17 @@ export class ProgressBar {
   }
 
   /** Redraws at most ten times a second, and always when `done` reaches `total`. */
-  update(description: string, done: number, total: number, now = performance.now()): void {
+  update(
+    description: string,
+    done: number,
+    total: number,
+    now = performance.now(),
+    style: ProgressStyle = {},
+  ): void {
     if (now - this.#drawn < MIN_INTERVAL_MS && done < total) return;
     this.#drawn = now;
-    this.#terminal.status(progressLine(description, done, total, (now - this.#started) / 1000, this.#unit));
+    const seconds = (now - this.#started) / 1000;
+    this.#terminal.status(progressLine(description, done, total, seconds, { unit: this.#unit, ...style }));
   }
 
   /** Leaves the line as it is and moves on. */
@@ -41,15 +57,19 @@ export function progressLine(
   done: number,
   total: number,
   seconds: number,
-  unit = 'it',
+  { unit = 'it', rate, form = 'bar' }: ProgressStyle = {},
 ): string {
   const part = total > 0 ? Math.min(done / total, 1) : 0;
-  const rate = seconds > 0 ? done / seconds : 0;
-  const left = rate > 0 ? clock((total - done) / rate) : '?';
-  const speed = rate >= 1 || rate === 0 ? `${rate.toFixed(1)}${unit}/s` : `${(1 / rate).toFixed(1)}s/${unit}`;
+  const speed = seconds > 0 ? done / seconds : 0;
+  const left = speed > 0 ? clock((total - done) / speed) : '?';
+  const units =
+    speed >= 1 || speed === 0 ? `${speed.toFixed(1)}${unit}/s` : `${(1 / speed).toFixed(1)}s/${unit}`;
   const head = description === '' ? '' : `${description}: `;
   const percent = `${Math.floor(part * 100)}%`.padStart(4);
-  return `${head}${percent}|${bar(part)}| ${done}/${total} [${clock(seconds)}<${left}, ${speed}]`;
+  const pace = rate ?? units;
+  if (form === 'short') return `${head}${percent} <${left}, ${pace}`;
+  const middle = form === 'bar' ? `|${bar(part)}|` : '';
+  return `${head}${percent}${middle} ${done}/${total} [${clock(seconds)}<${left}, ${pace}]`;
 }
 
 function bar(part: number): string {

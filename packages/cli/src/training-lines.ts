@@ -1,5 +1,6 @@
 import type { StartEvent, TrainEvent } from '@mezzo/detect';
 import type { Terminal } from './terminal.ts';
+import { adviceLine } from './training-view.ts';
 
 /** Writes a training run as JSON lines: one object an event. Sentences for the user go to the error stream. */
 export class TrainingLines {
@@ -19,6 +20,10 @@ export class TrainingLines {
     if (event.event === 'step' || event.event === 'valStep') return;
     if (event.event === 'message') {
       this.#terminal.note(event.text);
+      return;
+    }
+    if (event.event === 'advice') {
+      this.#terminal.note(adviceLine(event));
       return;
     }
     if (event.event === 'start') this.#start = event;

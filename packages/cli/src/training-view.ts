@@ -1,9 +1,23 @@
-import type { DoneEvent, EpochEvent, SkipEvent, StartEvent, StepEvent, TrainEvent } from '@mezzo/detect';
+import type {
+  AdviceEvent,
+  DoneEvent,
+  EpochEvent,
+  SkipEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+} from '@mezzo/detect';
 import { counted, general, grouped } from './number-format.ts';
 import { ProgressBar } from './progress.ts';
 import type { Terminal } from './terminal.ts';
-import { epochHeader, epochRow, stepHeader, stepRow } from './training-columns.ts';
-import { speedLine, validationHeader, validationRow, validationTable } from './validation-table.ts';
+import { type EpochColumns, epochHeader, epochRow, phasesLine, TrainingLine } from './training-columns.ts';
+import {
+  speedLine,
+  tableWidths,
+  validationHeader,
+  validationRow,
+  validationTable,
+} from './validation-table.ts';
 
 const PRECISION: Readonly<Record<string, string>> = { float16: 'fp16', bfloat16: 'bf16', float32: 'fp32' };
 
@@ -13,7 +27,10 @@ export class TrainingView {
   readonly #perClass: boolean;
   #bar: ProgressBar | undefined;
   #start: StartEvent | undefined;
-  #headerShown = false;
+  /** Of the epoch in progress. */
+  #line: TrainingLine | undefined;
+  /** null before the first line for a log. */
+  #columns: EpochColumns | null = null;
   #epoch = 0;
 
   /** @param perClass the results of each class at the end */
@@ -41,7 +58,7 @@ export class TrainingView {
         this.#showStep(event);
         break;
       case 'valStep':
-        this.#bar?.update(validationHeader(), event.step, event.steps);
+        this.#bar?.update('Validating', event.step, event.steps);
         break;
       case 'epoch':
         this.#showEpoch(event);
@@ -62,6 +79,14 @@ export class TrainingView {
       }
       case 'autopsy':
         this.#terminal.note(event.report);
+        break;
+      case 'recovery':
+        this.#terminal.note(`${this.#terminal.yellow('recovery:')} ${event.report}`);
+        // The epoch that comes next has a header and a bar of its own, whatever its number.
+        this.#epoch = 0;
+        break;
+      case 'advice':
+        this.#terminal.note(adviceLine(event));
         break;
       case 'skip':
         this.#terminal.note(skipLine(event));
@@ -93,12 +118,14 @@ export class TrainingView {
     if (event.epoch !== this.#epoch) {
       this.#epoch = event.epoch;
       this.#bar = new ProgressBar(this.#terminal);
-      if (this.#terminal.interactive) {
-        const { device = 'cpu', scaler = false } = this.#start ?? {};
-        this.#terminal.print(`\n${stepHeader(Object.keys(event.losses), device, scaler)}`);
-      }
+      const { device = 'cpu', scaler = false } = this.#start ?? {};
+      this.#line = new TrainingLine(Object.keys(event.losses), device, scaler, this.#terminal.columns);
+      if (this.#terminal.interactive) this.#terminal.print(`\n${this.#line.header()}`);
     }
-    this.#bar?.update(stepRow(event), event.step, event.steps);
+    if (this.#line && this.#terminal.interactive) {
+      const style = this.#line.progress(event);
+      this.#bar?.update(this.#line.row(event), event.step, event.steps, performance.now(), style);
+    }
     if (event.step < event.steps) return;
     this.#bar?.finish();
     this.#bar = new ProgressBar(this.#terminal);
@@ -106,15 +133,17 @@ export class TrainingView {
 
   #showEpoch(event: EpochEvent): void {
     if (this.#terminal.interactive) {
-      this.#terminal.print(validationHeader());
-      this.#terminal.print(validationRow('all', event, event.map50, event.map));
+      const widths = tableWidths(this.#terminal);
+      this.#terminal.print(validationHeader(widths));
+      this.#terminal.print(validationRow('all', event, event.map50, event.map, widths));
+      this.#terminal.print(this.#terminal.dim(phasesLine(event)));
       return;
     }
-    if (!this.#headerShown) {
-      this.#terminal.print(epochHeader(Object.keys(event.losses), event.scale !== null));
-      this.#headerShown = true;
+    if (this.#columns === null) {
+      this.#columns = { scaler: event.scale !== null, gpu: event.gpu !== undefined };
+      this.#terminal.print(epochHeader(Object.keys(event.losses), this.#columns));
     }
-    this.#terminal.print(epochRow(event));
+    this.#terminal.print(epochRow(event, this.#columns));
   }
 
   #showDone(event: DoneEvent): void {
@@ -126,7 +155,8 @@ export class TrainingView {
     if (stopped !== null) this.#terminal.print(why[stopped]);
     this.#terminal.print(`\n${epochs} epochs completed in ${(event.seconds / 3600).toFixed(3)} hours.`);
     this.#terminal.print(`Best epoch: ${best.epoch}`);
-    for (const line of validationTable(results, this.#perClass)) this.#terminal.print(line);
+    const widths = tableWidths(this.#terminal);
+    for (const line of validationTable(results, this.#perClass, widths)) this.#terminal.print(line);
     this.#terminal.print(speedLine({ ...results.speed }));
     this.#terminal.print(`Results saved to ${this.#terminal.bold(event.saveDir)}`);
   }
@@ -143,6 +173,9 @@ export function ampLine({ amp, scaler }: Pick<StartEvent, 'amp' | 'scaler'>): st
   ];
   return `AMP: enabled (${parts.join(', ')})`;
 }
+
+/** 'Advice: workers=0 prepares nothing ahead …: workers=4 (to be expected: …)' */
+export const adviceLine = ({ text, gain }: AdviceEvent): string => `Advice: ${text} (${gain})`;
 
 /** 'Step 3 was left out: non-finite gradients in model.22.cv3.0 (loss scale 65536)' */
 export function skipLine({ step, cause, scale }: SkipEvent): string {

@@ -35,7 +35,7 @@ test('the pages of train, val and predict show their own options and defaults', 
   const { stdout } = await mezzo(['train', '--help']);
   assert.match(stdout, /\n {2}epochs=N +passes over the training images \[100\]\n/);
   assert.match(stdout, /\n {2}amp=true\|false\|fp16\|bf16\|fp32\|auto\n +mixed precision\./);
-  assert.doesNotMatch(stdout, /\n {2}(source|cutmix|mask_ratio)/);
+  assert.doesNotMatch(stdout, /\n {2}(source|copy_paste|mask_ratio)/);
   assert.match((await mezzo(['predict', '--help'])).stdout, /\n {2}conf=X +\S.* \[0\.25\]/);
   assert.match((await mezzo(['val', '--help'])).stdout, /\n {2}conf=X +\S.* \[0\.001\]/);
 });
@@ -99,10 +99,21 @@ test('wrong usage: one error, a hint, exit code 2, nothing on stdout', async () 
       ['predict', 'model=a.safetensors'],
       ['error: source= is missing: an image, a folder, a pattern or a .txt list'],
     ],
-    [['data'], ['error: mezzo data knows: shapes']],
+    [['data'], ['error: mezzo data knows: shapes, night']],
     [
       ['data', 'shapes'],
       ['error: --out is missing: the folder to write', 'hint:  mezzo data shapes --out shapes'],
+    ],
+    [
+      ['data', 'shapes', 'out=somewhere', 'preset=clear-ir'],
+      [
+        "error: 'preset' has no effect on mezzo data shapes",
+        'hint:  its options: out, imgsz, seed, train, val',
+      ],
+    ],
+    [
+      ['data', 'night', 'out=somewhere', 'preset=day'],
+      ['error: preset=day: expected one of night, clear-ir'],
     ],
     [['bench', 'nothing'], ['error: mezzo bench runs one suite: overhead, loader, step, amp, memory']],
   ] as const) {

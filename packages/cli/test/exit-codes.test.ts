@@ -48,6 +48,7 @@ test('a full disk and a folder without permission are told as such; anything els
 const FAILURES = [
   'EXPORT_MISMATCH',
   'NON_FINITE',
+  'OUT_OF_MEMORY',
   'BAD_PREDICTION',
   'UNKNOWN_IMAGE',
   'DEMO_MAP',

@@ -49,8 +49,14 @@ test('sizes, times and counts', () => {
 test('the progress line', () => {
   assert.equal(progressLine('train', 9, 20, 3), 'train:  45%|████▌     | 9/20 [00:03<00:04, 3.0it/s]');
   assert.equal(progressLine('', 1, 4, 8), ' 25%|██▌       | 1/4 [00:08<00:24, 8.0s/it]');
-  assert.equal(progressLine('a', 0, 4, 0, 'MB'), 'a:   0%|          | 0/4 [00:00<?, 0.0MB/s]');
+  assert.equal(progressLine('a', 0, 4, 0, { unit: 'MB' }), 'a:   0%|          | 0/4 [00:00<?, 0.0MB/s]');
   assert.equal(progressLine('a', 4, 4, 2), 'a: 100%|██████████| 4/4 [00:02<00:00, 2.0it/s]');
+  const rate = '48.1img/s, wait 3%';
+  assert.equal(
+    progressLine('a', 9, 20, 3, { rate, form: 'plain' }),
+    'a:  45% 9/20 [00:03<00:04, 48.1img/s, wait 3%]',
+  );
+  assert.equal(progressLine('a', 9, 20, 3, { rate, form: 'short' }), 'a:  45% <00:04, 48.1img/s, wait 3%');
 });
 
 test('the bar redraws at most ten times a second, and always at the end', () => {

@@ -7,7 +7,13 @@ export interface RecordingTerminal extends Terminal {
   readonly statuses: string[];
 }
 
-export function recordingTerminal({ interactive }: { interactive: boolean }): RecordingTerminal {
+export function recordingTerminal({
+  interactive,
+  columns = 100,
+}: {
+  interactive: boolean;
+  columns?: number;
+}): RecordingTerminal {
   const printed: string[] = [];
   const notes: string[] = [];
   const statuses: string[] = [];
@@ -21,7 +27,7 @@ export function recordingTerminal({ interactive }: { interactive: boolean }): Re
     status: (text) => interactive && statuses.push(text),
     keepStatus: () => {},
     interactive,
-    columns: 100,
+    columns,
     bold: plain,
     dim: plain,
     red: plain,

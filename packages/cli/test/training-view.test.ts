@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { DoneEvent, EpochEvent, StartEvent, StepEvent, TrainEvent } from '@mezzo/detect';
 import { comparisonRows } from '../src/comparison.ts';
+import { progressLine } from '../src/progress.ts';
+import { TrainingLine } from '../src/training-columns.ts';
 import { TrainingLines } from '../src/training-lines.ts';
 import { ampLine, TrainingView } from '../src/training-view.ts';
+import { tableWidths, validationTable } from '../src/validation-table.ts';
 import { recordingTerminal } from './recording-terminal.ts';
 
 const start: StartEvent = {
@@ -35,6 +38,9 @@ const step: StepEvent = {
   memoryBytes: 2.31 * 2 ** 30,
   scale: 32768,
   skipped: 1,
+  imagesPerSecond: 48.12,
+  waitShare: 0.034,
+  gpu: { utilization: 0.87, memoryUsed: 9e9 },
 };
 
 const epoch: EpochEvent = {
@@ -54,6 +60,8 @@ const epoch: EpochEvent = {
   skipped: 1,
   seconds: 12.34,
   imagesPerSecond: 50,
+  waitShare: 0.034,
+  phases: { data: 0.2, forward: 2, backward: 3, optimizer: 0.5, validation: 4 },
   peakBytes: 2 ** 30,
   best: true,
 };
@@ -107,7 +115,7 @@ const CLOSING = [
 ];
 
 test('for a person: header and bar of each epoch with scale and skips, and the validation row', () => {
-  const terminal = recordingTerminal({ interactive: true });
+  const terminal = recordingTerminal({ interactive: true, columns: 180 });
   const view = new TrainingView(terminal, true);
   for (const event of run) view.show(event);
   assert.deepEqual(terminal.printed, [
@@ -115,13 +123,14 @@ test('for a person: header and bar of each epoch with scale and skips, and the v
     '\n      Epoch    GPU_mem   box_loss   cls_loss   dfl_loss  Instances       Size      Scale    Skipped',
     '                 Class     Images  Instances      Box(P          R      mAP50  mAP50-95)',
     '                   all         87        967      0.712        0.6       0.65        0.4',
+    '     12.3 s: data 0.2, forward 2.0, backward 3.0, optimizer 0.5, validation 4.0',
     ...CLOSING,
   ]);
   assert.match(
     terminal.statuses[0]!,
-    /^ {7}1\/40 {6}2\.31G {6}3\.012 {8}4\.5 {8}2\.1 {9}45 {8}320 {6}32768 {10}1: 100%\|█{10}\| 13\/13 \[/,
+    /^ {7}1\/40 {6}2\.31G {6}3\.012 {8}4\.5 {8}2\.1 {9}45 {8}320 {6}32768 {10}1: 100%\|█{10}\| 13\/13 \[.*<.*, 48\.1img\/s, wait 3%, GPU 87%\]$/,
   );
-  assert.match(terminal.statuses[1]!, /^ +Class .*mAP50-95\): 100%\|█{10}\| 3\/3 \[/);
+  assert.match(terminal.statuses[1]!, /^Validating: 100%\|█{10}\| 3\/3 \[/);
   assert.equal(view.start, start);
 });
 
@@ -131,14 +140,76 @@ test('for a log: the header once and one line an epoch', () => {
   for (const event of [start, step, epoch, { ...epoch, epoch: 2 }, done]) view.show(event);
   assert.deepEqual(terminal.statuses, []);
   const numbers =
-    '      3.012        4.5        2.1      32768          1      0.712        0.6       0.65        0.4       12.3       50.0';
+    '      3.012        4.5        2.1      32768          1      0.712        0.6       0.65        0.4       12.3       50.0         3%';
   assert.deepEqual(terminal.printed, [
     ...OPENING,
-    '      Epoch     Memory   box_loss   cls_loss   dfl_loss      Scale    Skipped          P          R      mAP50   mAP50-95    Seconds   Images/s',
+    '      Epoch     Memory   box_loss   cls_loss   dfl_loss      Scale    Skipped          P          R      mAP50   mAP50-95    Seconds   Images/s       Wait',
     `       1/40         1G${numbers}`,
     `       2/40         1G${numbers}`,
     ...CLOSING,
   ]);
+});
+
+test('a line of training fits into the terminal, with less in it where that is narrow', () => {
+  const long: StepEvent = {
+    ...step,
+    epoch: 300,
+    epochs: 300,
+    step: 1234,
+    steps: 1234,
+    losses: { box: 0.01234, cls: 123.45, dfl: 2.1234 },
+    imagesPerSecond: 1234.5,
+    waitShare: 1,
+    gpu: { utilization: 1, memoryUsed: 9e9 },
+  };
+  const shown = (columns: number, device: string, scaler: boolean) => {
+    const line = new TrainingLine(['box', 'cls', 'dfl'], device, scaler, columns);
+    const { gpu: _, ...plain } = long;
+    const event = device === 'cpu' ? plain : long;
+    const text = progressLine(line.row(event), 1234, 1234, 3599, line.progress(event));
+    assert.ok(text.length < columns, `${columns}: ${text.length}`);
+    return [line.header(), text];
+  };
+  assert.deepEqual(shown(80, 'cuda:0', true), [
+    '   Epoch GPU_mem box_loss cls_loss dfl_loss',
+    ' 300/300   2.31G  0.01234    123.5    2.123: 100% <00:00, 1235img/s, wait 100%',
+  ]);
+  assert.deepEqual(shown(120, 'cuda:0', true), [
+    '   Epoch GPU_mem box_loss cls_loss dfl_loss',
+    ' 300/300   2.31G  0.01234    123.5    2.123: 100% 1234/1234 [59:59<00:00, 1235img/s, wait 100%, GPU 100%]',
+  ]);
+  assert.deepEqual(shown(120, 'cpu', false), [
+    '   Epoch  Memory box_loss cls_loss dfl_loss Instances Size',
+    ' 300/300   2.31G  0.01234    123.5    2.123        45  320: 100% 1234/1234 [59:59<00:00, 1235img/s, wait 100%]',
+  ]);
+  assert.match(shown(160, 'cpu', false)[1]!, /45 {8}320: 100%\|█{10}\| 1234\/1234/);
+});
+
+test('a log has a column for the card where that is watched', () => {
+  const terminal = recordingTerminal({ interactive: false });
+  const view = new TrainingView(terminal, true);
+  const gpu = { utilization: 0.87, memoryUsed: 9e9 };
+  for (const event of [{ ...epoch, gpu }, { ...epoch, gpu: { ...gpu, utilization: null } }, epoch])
+    view.show(event);
+  assert.deepEqual(
+    terminal.printed.map((line) => line.slice(-22)),
+    ['       Wait        GPU', '         3%        87%', '         3%          -', '         3%          -'],
+  );
+});
+
+test('the validation table: narrower for a narrow terminal, wider for long names in a log', () => {
+  const names = ['Erythrocyte, mature and unnucleated (RBC)', 'a'];
+  const perClass = done.results.perClass.map((row, i) => ({ ...row, name: names[i]! }));
+  const table = (interactive: boolean, columns: number) =>
+    validationTable({ ...done.results, perClass }, true, tableWidths({ interactive, columns }));
+  assert.deepEqual(table(true, 80), [
+    '          Class    Images Instances     Box(P         R     mAP50 mAP50-95)',
+    '            all        87       967     0.712       0.6      0.65       0.4',
+    '  Erythrocyte,…        80       900       0.7       0.6       0.6       0.3',
+    '              a         7        67       0.7       0.6       0.7       0.5',
+  ]);
+  for (const line of table(false, 80)) assert.equal(line.length, 41 + 66);
+  assert.match(table(false, 80)[2]!, /^ Erythrocyte, mature and unnucleated \(RB… +80 +900/);
 });
 
 test('without a scaler there are no columns for it; messages and warnings go beside', () => {
@@ -161,7 +232,7 @@ test('without a scaler there are no columns for it; messages and warnings go bes
   assert.equal(terminal.printed[2], 'AMP: off (fp32, amp=false)');
   assert.deepEqual(terminal.printed.slice(8), [
     'Resuming training at epoch 7 of 40...',
-    '\n      Epoch     Memory   box_loss   cls_loss   dfl_loss  Instances       Size',
+    '\n   Epoch  Memory box_loss cls_loss dfl_loss',
   ]);
   assert.deepEqual(terminal.notes, [
     'warning: slow',

@@ -92,7 +92,7 @@ test('train as text: the lines that people look for, one line an epoch where nob
     stdout,
     /\nStarting training for 1 epochs\.\.\.\n +Epoch +Memory +box_loss +cls_loss +dfl_loss +P +R +mAP50/,
   );
-  assert.match(stdout, /\n +1\/1 +[\d.]+G( +\S+){9}\n/);
+  assert.match(stdout, /\n +1\/1 +[\d.]+G( +\S+){10}\n/);
   assert.match(stdout, /\n1 epochs completed in \d\.\d{3} hours\.\n/);
   assert.match(
     stdout,

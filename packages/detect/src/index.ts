@@ -1,6 +1,7 @@
 export { MezzoError } from '@mezzo/libtorch';
 export { TaskAlignedAssigner } from './assign/task-aligned.ts';
 export { AUGMENTATION_DEFAULTS, AUGMENTATION_KEYS, type Augmentation } from './augment/augmentation.ts';
+export { PAIR_AUGMENTATION_DEFAULTS, type PairAugmentation } from './augment/pair-draw.ts';
 export type {
   ExportOptions,
   ExportSettings,
@@ -13,13 +14,33 @@ export type {
 } from './config/index.ts';
 export { type DataSet, type DataYamlOptions, readDataYaml } from './data/data-yaml.ts';
 export { type Allocate, type ImageMemory, plainMemory } from './data/image-memory.ts';
+export { convertLlvipToYolo } from './data/pairs/convert-llvip.ts';
+export {
+  modalityOf,
+  type Pair,
+  type PairProblem,
+  type PairReport,
+  type PairSplit,
+  pairWarnings,
+  scanPairs,
+} from './data/pairs/scan-pairs.ts';
 export { type LabelledImage, type ScanOptions, type ScanReport, type Split, scanSplit } from './data/scan.ts';
+export {
+  convertCocoToYolo,
+  convertVocToYolo,
+  type ToYoloOptions,
+  type WrittenDataSet,
+} from './data/to-yolo.ts';
 export { type TrainBatch, TrainLoader, type TrainLoaderOptions } from './data/train-loader.ts';
 export { type ValBatch, type ValImage, ValLoader, type ValLoaderOptions } from './data/val-loader.ts';
+export type { NightLayoutName } from './datasets/night/layout.ts';
+export type { NightPresetName } from './datasets/night/presets.ts';
+export { generateNight, type NightOptions, type NightSet } from './datasets/night.ts';
 export { generateShapes, type ShapesOptions, type ShapesSet } from './datasets/shapes.ts';
 export { BatchMemory } from './engine/batch-memory.ts';
 export { ModelEma } from './engine/ema.ts';
 export type {
+  AdviceEvent,
   AutopsyEvent,
   ClassResult,
   DoneEvent,
@@ -27,6 +48,7 @@ export type {
   ErrorEvent,
   Losses,
   MessageEvent,
+  RecoveryEvent,
   SkipEvent,
   StartEvent,
   StepEvent,
@@ -38,9 +60,12 @@ export type {
 export { NonFiniteError } from './engine/non-finite.ts';
 export { observersOf } from './engine/observers.ts';
 export { buildOptimizer, type GroupedOptimizer } from './engine/optimizer.ts';
+export { OutOfMemoryError } from './engine/out-of-memory.ts';
+export type { PhaseSeconds } from './engine/phase-times.ts';
 export { choosePrecision, type RunPrecision } from './engine/precision.ts';
 export type { DetectionReport } from './engine/report.ts';
 export type { FollowedRun } from './engine/run.ts';
+export type { MachineUse } from './engine/run-monitor.ts';
 export { type StepParts, TrainStep } from './engine/step.ts';
 export { WindowFollower } from './engine/window-follower.ts';
 export type { WindowContext, WindowObserver } from './engine/window-observer.ts';
@@ -52,6 +77,18 @@ export {
   onnxModel,
   type SuppressionOptions,
 } from './export/index.ts';
+export {
+  chosenFusion,
+  FUSION_BLOCKS,
+  FUSIONS,
+  type Fusion,
+  type FusionBlocks,
+  type FusionOptions,
+  fusionFile,
+  fusionModel,
+} from './fusion/fusion-model.ts';
+export { streamOf } from './fusion/streams.ts';
+export { type SingleStream, transferIntoStreams } from './fusion/transfer.ts';
 export type { Criterion, LossResult } from './loss/criterion.ts';
 export { DetectionLoss } from './loss/detection.ts';
 export { lossOf } from './loss/loss-of.ts';

@@ -6,7 +6,12 @@ import { AUGMENTATION_DEFAULTS, type Augmentation } from '../src/augment/augment
 import { drawSample, type LayerDraw, type SampleDraw } from '../src/augment/draw.ts';
 import { letterbox, NO_AFFINE } from '../src/augment/geometry.ts';
 import { colourJitter, type HsvFactors, hsvTables } from '../src/augment/hsv.ts';
-import { type LayerImages, type TrainingPicture, trainingPicture } from '../src/augment/plan.ts';
+import {
+  type LayerImages,
+  type PictureLayers,
+  type TrainingPicture,
+  trainingPicture,
+} from '../src/augment/plan.ts';
 import { CounterRandom } from '../src/augment/random.ts';
 import { blankRaster, jitterHsv, type Raster, toGray } from '../src/augment/reference.ts';
 import { BORDER, letterboxJob, type SourceImage } from '../src/augment/warp-job.ts';
@@ -14,6 +19,7 @@ import { drawPicture } from '../src/datasets/picture.ts';
 import { referencePicture } from './reference-picture.ts';
 
 const IMGSZ = 192;
+const shape = (channels: number) => ({ imgsz: IMGSZ, output: { width: IMGSZ, height: IMGSZ }, channels });
 const NO_COLOUR = { hsv_h: 0, hsv_s: 0, hsv_v: 0 };
 const { imageWarp } = native();
 
@@ -28,10 +34,22 @@ function source(width: number, height: number, seed: number): SourceImage {
   return { pixels, width, height };
 }
 
+/** Labels all over an image: some of them lie in every area. */
+const EVERYWHERE = Float32Array.from({ length: 64 * 5 }, (_, i) => {
+  const [x, y] = [Math.floor(i / 5) % 8, Math.floor(i / 40)];
+  return [0, (x + 0.5) / 8, (y + 0.5) / 8, 1 / 8, 1 / 8][i % 5]!;
+});
+
 /** The images of each layer of a draw: all four for a mosaic, else the first. */
-function layersOf(draw: SampleDraw, images: LayerImages): [LayerImages] | [LayerImages, LayerImages] {
+function layersOf(draw: SampleDraw, images: LayerImages): PictureLayers {
   const chosen = (layer: LayerDraw) => (layer.mosaic ? images : images.slice(0, 1));
-  return draw.mixup ? [chosen(draw.layer), chosen(draw.mixup.layer)] : [chosen(draw.layer)];
+  return {
+    own: chosen(draw.layer),
+    ...(draw.mixup ? { mixup: chosen(draw.mixup.layer) } : {}),
+    ...(draw.cutmix
+      ? { cutmix: chosen(draw.cutmix.layer).map((image) => ({ ...image, labels: EVERYWHERE })) }
+      : {}),
+  };
 }
 
 async function render({ job }: TrainingPicture, channels: 1 | 3 = 3): Promise<Raster> {
@@ -47,6 +65,8 @@ describe('one pass against resize, mosaic, warp, colour and flip in turn', () =>
     perspective: { perspective: 0.0005, degrees: 10, ...NO_COLOUR },
     'without mosaic': { mosaic: 0, flipud: 0.5 },
     'mixup and swapped channels': { mixup: 1, bgr: 0.5 },
+    'a part of another image': { cutmix: 1, flipud: 0.5 },
+    'mixup, and a part of another image': { mixup: 1, cutmix: 1, degrees: 20, mosaic: 0.5 },
   };
   const sets = [
     // Two interpolations, or one, of images that need no resize: the seams of the mosaic remain.
@@ -82,8 +102,9 @@ describe('one pass against resize, mosaic, warp, colour and flip in turn', () =>
         for (let sample = 0; sample < 3; sample++) {
           const draw = drawSample({ augment, seed: 5, epoch: 0, sample, imgsz: IMGSZ, pool: 4 });
           const layers = layersOf(draw, images);
-          const fast = await render(trainingPicture(draw, layers, IMGSZ, 3));
-          const reference = await referencePicture(draw, layers, IMGSZ);
+          const fast = await render(trainingPicture(draw, layers, shape(3)));
+          const area = draw.cutmix?.areas.find(([x1, y1, x2, y2]) => x2 > x1 && y2 > y1) ?? null;
+          const reference = await referencePicture(draw, layers, IMGSZ, area);
           const distances = Array.from(fast.data, (level, i) => Math.abs(level - reference.data[i]!));
           distances.sort((a, b) => a - b);
           const average = distances.reduce((a, b) => a + b) / distances.length;
@@ -135,7 +156,7 @@ describe('labels', () => {
         const draw = drawSample({ augment, seed: 9, epoch: 1, sample, imgsz: IMGSZ, pool: 1 });
         const object = marked(150, 100, [40, 30, 110, 80]);
         const images = draw.layer.mosaic ? [object, black, black, black] : [object];
-        const picture = trainingPicture(draw, [images], IMGSZ, 3);
+        const picture = trainingPicture(draw, { own: images }, shape(3));
         if (picture.labels.length === 0) continue;
         assert.equal(picture.labels.length, 5);
         const [cls, cx, cy, w, h] = Array.from(picture.labels, (v, i) =>
@@ -158,12 +179,13 @@ describe('labels', () => {
     const draw: SampleDraw = {
       layer: { mosaic: null, affine: NO_AFFINE },
       mixup: null,
+      cutmix: null,
       colour: null,
       flipud: false,
       fliplr: false,
       bgr: false,
     };
-    const { labels } = trainingPicture(draw, [[marked(192, 96, [48, 24, 96, 72])]], IMGSZ, 3);
+    const { labels } = trainingPicture(draw, { own: [marked(192, 96, [48, 24, 96, 72])] }, shape(3));
     assert.deepEqual(Array.from(labels), [1, 0.375, 0.5, 0.25, 0.25]);
   });
 
@@ -172,9 +194,8 @@ describe('labels', () => {
     const draw = drawSample({ augment, seed: 0, epoch: 0, sample: 0, imgsz: IMGSZ, pool: 1 });
     const picture = trainingPicture(
       draw,
-      [[{ source: null, labels: Float32Array.of(0, 0.5, 0.5, 1, 1) }]],
-      IMGSZ,
-      3,
+      { own: [{ source: null, labels: Float32Array.of(0, 0.5, 0.5, 1, 1) }] },
+      shape(3),
     );
     assert.equal(picture.labels.length, 0);
     assert.ok((await render(picture)).data.every((level) => level === BORDER));
@@ -185,6 +206,7 @@ describe('imageWarp', () => {
   const identity: SampleDraw = {
     layer: { mosaic: null, affine: NO_AFFINE },
     mixup: null,
+    cutmix: null,
     colour: null,
     flipud: false,
     fliplr: false,
@@ -200,7 +222,11 @@ describe('imageWarp', () => {
 
   it('copies an image that needs no change', async () => {
     const image = noise();
-    const picture = trainingPicture(identity, [[{ source: image, labels: new Float32Array(0) }]], IMGSZ, 3);
+    const picture = trainingPicture(
+      identity,
+      { own: [{ source: image, labels: new Float32Array(0) }] },
+      shape(3),
+    );
     assert.deepEqual((await render(picture)).data, image.pixels);
   });
 
@@ -216,7 +242,11 @@ describe('imageWarp', () => {
     ];
     for (const r of factors) {
       const draw = { ...identity, colour: colourJitter(r) };
-      const picture = trainingPicture(draw, [[{ source: image, labels: new Float32Array(0) }]], IMGSZ, 3);
+      const picture = trainingPicture(
+        draw,
+        { own: [{ source: image, labels: new Float32Array(0) }] },
+        shape(3),
+      );
       const { data } = await render(picture);
       const expected = { ...image, data: Uint8Array.from(image.pixels), channels: 3 };
       jitterHsv(expected, hsvTables(r));
@@ -228,14 +258,22 @@ describe('imageWarp', () => {
   it('makes luma pictures for one-channel networks, without colour jitter', async () => {
     const image = noise();
     const draw = { ...identity, colour: colourJitter([0.1, 0.5, 0.3]) };
-    const picture = trainingPicture(draw, [[{ source: image, labels: new Float32Array(0) }]], IMGSZ, 1);
+    const picture = trainingPicture(
+      draw,
+      { own: [{ source: image, labels: new Float32Array(0) }] },
+      shape(1),
+    );
     const { data } = await render(picture, 1);
     assert.deepEqual(data, toGray({ ...image, data: image.pixels, channels: 3 }).data);
   });
 
   it('refuses jobs that do not fit their buffers', () => {
     const image = noise();
-    const { job } = trainingPicture(identity, [[{ source: image, labels: new Float32Array(0) }]], IMGSZ, 3);
+    const { job } = trainingPicture(
+      identity,
+      { own: [{ source: image, labels: new Float32Array(0) }] },
+      shape(3),
+    );
     const out = new Uint8Array(IMGSZ * IMGSZ * 3);
     const changed = (at: number, value: number) => job.numbers.with(at, value);
     const cases: [() => unknown, string][] = [
@@ -245,13 +283,17 @@ describe('imageWarp', () => {
       ],
       [
         () => imageWarp(out, job.numbers, [image.pixels.subarray(3)]),
-        'a source must hold width x height x 3 bytes',
+        'a source must hold width x height x 3 bytes for every three channels',
       ],
-      [() => imageWarp(out, job.numbers.subarray(0, 20), job.sources), "the job ends before 'matrix'"],
+      [() => imageWarp(out, job.numbers.subarray(0, 26), job.sources), "the job ends before 'matrix'"],
       [() => imageWarp(out, changed(0, 0), job.sources), "'width' must be an integer from 1 to 65500"],
-      [() => imageWarp(out, changed(2, 2), job.sources), "'channels' must be 1 or 3"],
-      [() => imageWarp(out, changed(14, Number.NaN), job.sources), "'matrix' is not a finite number"],
-      [() => imageWarp(out, changed(11, 1), job.sources), "'source' must be an integer from 0 to 0"],
+      [() => imageWarp(out, changed(2, 0), job.sources), "'channels' must be an integer from 1 to 1024"],
+      [
+        () => imageWarp(out, changed(12, IMGSZ + 1), job.sources),
+        "'cut right' must be an integer from 0 to 192",
+      ],
+      [() => imageWarp(out, changed(24, Number.NaN), job.sources), "'matrix' is not a finite number"],
+      [() => imageWarp(out, changed(21, 1), job.sources), "'source' must be an integer from 0 to 0"],
       [() => imageWarp(out, [] as unknown as Float64Array, []), 'the job must be a Float64Array'],
     ];
     for (const [call, message] of cases) assert.throws(call, { code: 'BAD_ARGUMENT', message });
@@ -282,7 +324,7 @@ describe('imageLetterbox', () => {
       ],
       [
         () => imageLetterbox(out, job, image.pixels.subarray(1)),
-        'the source must hold width x height x 3 bytes',
+        'the source must hold width x height x 3 bytes for every three channels',
       ],
       [
         () => imageLetterbox(out, job.with(6, 65), image.pixels),

@@ -1,61 +1,26 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, test } from 'node:test';
-import { setNumThreads } from '@mezzo/torch';
-import { resolveSettings } from '../src/config/index.ts';
-import type { AutopsyEvent, TrainEvent } from '../src/engine/event.ts';
-import { RunPictures } from '../src/engine/pictures.ts';
-import { prepareRun } from '../src/engine/prepare.ts';
+import { test } from 'node:test';
+import type { AutopsyEvent } from '../src/engine/event.ts';
 import type { Run } from '../src/engine/run.ts';
-import { RunFiles } from '../src/engine/run-files.ts';
-import { Training } from '../src/engine/train.ts';
-import { buildModel, generateShapes } from '../src/index.ts';
+import { generateShapes } from '../src/index.ts';
 import { AutopsyObserver } from '../src/precision/autopsy-observer.ts';
 import { equalTensors } from './equal-tensors.ts';
+import { observedRun } from './observed-run.ts';
+import { scratchFolder } from './scratch.ts';
 
-process.env.OMP_NUM_THREADS ??= '1';
+const folder = scratchFolder();
 
-const folder = mkdtempSync(path.join(tmpdir(), 'mezzo-autopsy-'));
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-/** One epoch of 11 steps, of which the first are skipped: the loss scale starts far too high. */
-async function train(name: string, observed: AutopsyEvent[] | null): Promise<Run> {
-  setNumThreads(1);
-  const settings = resolveSettings('train', {
-    data: path.join(folder, 'shapes', 'data.yaml'),
-    project: folder,
-    name,
-    epochs: 1,
-    imgsz: 32,
-    batch: 2,
-    nbs: 2,
-    workers: 0,
-    plots: false,
-    save: false,
-    amp: 'fp16',
-    check: false,
-    init_scale: 2 ** 22,
-    device: 'cpu',
-  });
-  const saveDir = path.join(folder, name);
-  const run = await prepareRun({
-    settings,
-    emit: () => {},
-    makeSaveDir: () => saveDir,
-    makeModel: async ({ names }) => buildModel('yolov8n', { nc: names.length }),
-  });
-  const files = new RunFiles(saveDir, settings);
-  const pictures = new RunPictures(saveDir, run.data.names, false);
-  const observers = observed === null ? [] : [new AutopsyObserver(run, { afterFirst: true })];
-  const emit = (event: TrainEvent) => {
-    if (event.event === 'autopsy') observed?.push(event);
-  };
-  await new Training(run, files, pictures, { emit, observers }).train();
-  files.close();
-  return run;
-}
+/** 11 steps, of which the first are skipped. */
+const train = (name: string, observed: AutopsyEvent[] | null): Promise<Run> =>
+  observedRun(
+    folder,
+    { name, init_scale: 2 ** 22 },
+    (run) => (observed === null ? [] : [new AutopsyObserver(run, { afterFirst: true })]),
+    (event) => {
+      if (event.event === 'autopsy') observed?.push(event);
+    },
+  );
 
 test('a run with autopsies is the run without them, to the bit', async () => {
   await generateShapes({ out: path.join(folder, 'shapes'), train: 22, val: 2, imgsz: 32, seed: 1 });

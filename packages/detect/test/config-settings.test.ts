@@ -65,15 +65,30 @@ test('values of programs are checked like words of a command line', () => {
     message: 'epochs=3: expected a whole number of at least 1',
   });
   assert.throws(wrong({ toString: 1 }), { code: 'UNKNOWN_OPTION' });
-  assert.throws(wrong({ cutmix: 0.1 }), {
+  assert.throws(wrong({ copy_paste: 0.1 }), {
     code: 'UNSUPPORTED_OPTION',
-    message: 'cutmix=0.1: pasting parts of other images is not there yet',
-    hint: 'leave cutmix out',
+    message: 'copy_paste=0.1: copying objects needs masks, and Mezzo trains on boxes',
+    hint: 'leave copy_paste out',
   });
   assert.deepEqual(
     resolveSettings('train', { epochs: undefined, batch: null }),
     resolveSettings('train', {}),
   );
+});
+
+test('a batch chosen from the memory is for those who train and check', () => {
+  assert.equal(resolveSettings('train', { batch: -1 }).batch, -1);
+  assert.equal(resolveSettings('check', { batch: 0.7 }).batch, 0.7);
+  for (const batch of [0, 1.5, -2]) {
+    assert.throws(() => resolveSettings('train', { batch }), {
+      code: 'BAD_OPTION',
+      message: `batch=${batch}: expected a whole number of at least 1, or -1 or a part such as 0.7`,
+    });
+  }
+  assert.throws(() => resolveSettings('val', { batch: -1 }), {
+    code: 'BAD_OPTION',
+    message: 'batch=-1 is understood by mezzo train and mezzo check; mezzo val takes a number',
+  });
 });
 
 test('the types follow the table', () => {
@@ -90,7 +105,7 @@ test('the types follow the table', () => {
   // @ts-expect-error an option of predict
   options.source = 'a.jpg';
   // @ts-expect-error refused, so it is no key
-  options.cutmix = 0.1;
+  options.copy_paste = 0.1;
   const predict: PredictOptions = { classes: 3 };
   const settings = resolveSettings('train', { epochs: 3 });
   const exact: Pick<TrainSettings, 'epochs' | 'amp' | 'time' | 'recipe' | 'inflate' | 'model'> = settings;

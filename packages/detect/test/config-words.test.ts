@@ -97,6 +97,7 @@ test('devices are named as LibTorch names them', async () => {
   for (const [line, device] of [
     ['device=cpu', 'cpu'],
     ['device=0', 'cuda:0'],
+    ['device=-1', '-1'],
     ['device=cuda', 'cuda:0'],
     ['device=cuda:3', 'cuda:3'],
     ["device='2'", 'cuda:2'],
@@ -166,11 +167,11 @@ test('a value that is missing, of the wrong kind or out of range', async () => {
     ],
     [
       ['optimizer=sdg'],
-      'BAD_OPTION: optimizer=sdg: expected one of auto, SGD, Adam, AdamW; did you mean SGD?',
+      'BAD_OPTION: optimizer=sdg: expected one of auto, SGD, Adam, AdamW, Adamax, NAdam, RAdam, RMSProp; did you mean SGD?',
     ],
     [
       ['device=gpu'],
-      'BAD_OPTION: device=gpu: expected cpu, or the number of a CUDA device such as 0 or cuda:0',
+      'BAD_OPTION: device=gpu: expected cpu, -1, or the number of a CUDA device such as 0 or cuda:0',
     ],
     [['data='], 'accepted'],
     [['model=true'], 'BAD_OPTION: model=true: expected a path'],
@@ -181,12 +182,9 @@ test('a value that is missing, of the wrong kind or out of range', async () => {
 
 test('what exists elsewhere and not here is refused with a sentence', async () => {
   for (const [words, message] of [
-    [['batch=-1'], 'batch=-1: a batch size chosen from the free memory is not there yet: give a number'],
-    [['batch=0.7'], 'batch=0.7: a batch size chosen from the free memory is not there yet: give a number'],
     [['imgsz=640,480'], 'imgsz=640,480: two different sides are not supported: give the longer one'],
     [['device=0,1'], 'device=0,1: training on several devices is not there yet: give one'],
     [['device=mps'], 'device=mps: Mezzo runs on the CPU and on CUDA devices'],
-    [['cache=disk'], 'cache=disk: keeping decoded images on disk is not there yet: give ram or false'],
     [['mask_ratio=2'], 'mask_ratio=2: it belongs to segmentation, and Mezzo trains detectors'],
     [['task=segment'], 'task=segment: Mezzo detects: segment, pose, classify and obb are other tasks'],
     [['source=a.jpg'], 'source is an option of mezzo predict and mezzo export, not of mezzo train'],

@@ -1,38 +1,37 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { labelPath } from '../src/data/inspect-image.ts';
 import { parseLabels } from '../src/data/label-file.ts';
+import { labelPath } from '../src/data/label-source.ts';
 
 describe('parseLabels', () => {
   it('reads boxes, blank lines and Windows line ends', () => {
     assert.deepEqual(parseLabels('0 0.5 0.5 0.2 0.1\r\n\n 2  0.25 0.75 0.5 0.5 \n', 3), {
       rows: [0, 0.5, 0.5, 0.2, 0.1, 2, 0.25, 0.75, 0.5, 0.5],
-      duplicates: 0,
-      flat: 0,
+      leftOut: [],
     });
-    assert.deepEqual(parseLabels('', 3), { rows: [], duplicates: 0, flat: 0 });
+    assert.deepEqual(parseLabels('', 3), { rows: [], leftOut: [] });
   });
   it('turns polygons into the boxes around them, beside box rows', () => {
     const text = '1 0.25 0.5 0.75 0.25 0.5 0.75\n0 0.5 0.5 0.5 0.5\n';
     assert.deepEqual(parseLabels(text, 2), {
       rows: [1, 0.5, 0.5, 0.5, 0.5, 0, 0.5, 0.5, 0.5, 0.5],
-      duplicates: 0,
-      flat: 0,
+      leftOut: [],
     });
   });
   it('leaves out repeated rows and boxes without area, and counts them', () => {
     const text = '0 .5 .5 .1 .1\n0 0.50 .5 .1 .1\n1 .5 .5 .1 .1\n0 .5 .5 0 .1\n';
     assert.deepEqual(parseLabels(text, 2), {
       rows: [0, 0.5, 0.5, 0.1, 0.1, 1, 0.5, 0.5, 0.1, 0.1],
-      duplicates: 1,
-      flat: 1,
+      leftOut: [
+        { what: 'repeated label', line: 2 },
+        { what: 'box without area', line: 4 },
+      ],
     });
   });
   it('accepts coordinates a hundredth outside the image', () => {
     assert.deepEqual(parseLabels('0 1.01 -0.01 0.5 0.5', 1), {
       rows: [0, 1.01, -0.01, 0.5, 0.5],
-      duplicates: 0,
-      flat: 0,
+      leftOut: [],
     });
   });
   const good = '0 0.5 0.5 0.2 0.1\n';

@@ -13,7 +13,7 @@ import { type ImageMemory, plainMemory } from '../src/data/image-memory.ts';
 import type { Fault } from '../src/data/inspect-image.ts';
 import { type LabelledImage, scanSplit } from '../src/data/scan.ts';
 import { type TrainBatch, TrainLoader, type TrainLoaderOptions } from '../src/data/train-loader.ts';
-import { rectShape, ValLoader } from '../src/data/val-loader.ts';
+import { ValLoader } from '../src/data/val-loader.ts';
 import { generateShapes } from '../src/datasets/shapes.ts';
 import { scratchFolder } from './scratch.ts';
 
@@ -151,10 +151,32 @@ describe('TrainLoader', () => {
       copyFileSync(image.path, file);
       return { ...image, path: file };
     });
-    const loader = trainLoader({ images: copies, cacheRam: true, strict: true });
+    const loader = trainLoader({ images: copies, cacheRam: true, partners: 'all', strict: true });
     await digests(loader.epoch(0));
     for (const { path: file } of copies) renameSync(file, `${file}.gone`);
     assert.equal((await digests(loader.epoch(1))).length, 2);
+  });
+
+  it('joins images of the whole set on request, decoded or not', async () => {
+    const kept = await digests(trainLoader({ cacheRam: true, partners: 'all' }).epoch(0));
+    assert.deepEqual(await digests(trainLoader({ partners: 'all' }).epoch(0)), kept);
+    assert.notDeepEqual(await digests(trainLoader().epoch(0)), kept);
+  });
+
+  it('gives every batch its own size on request, wherever the epoch begins', async () => {
+    const sides = async (from: number) => {
+      const found: number[] = [];
+      for await (const { input, shape, memory } of trainLoader({ multiScale: 0.5 }).epoch(1, { from })) {
+        assert.deepEqual(shape.slice(1), [64, 64, 3]);
+        assert.equal(input.width, input.height);
+        found.push(input.width);
+        memory.release();
+      }
+      return found;
+    };
+    const whole = await sides(0);
+    assert.ok(new Set(whole).size > 1 && whole.every((side) => [32, 64, 96].includes(side)), String(whole));
+    assert.deepEqual(await sides(4), whole.slice(4));
   });
 
   it('holds a bounded number of batches, and gives them back when the consumer stops', async () => {
@@ -312,16 +334,5 @@ describe('ValLoader', () => {
       ['odd1.png', [96, 64], [1, 1], [8, 16]],
       ['odd3.png', [96, 64], [32 / 30, 64 / 60], [16, 16]],
     ]);
-  });
-
-  it('makes pictures no larger than a batch needs', () => {
-    const wide = { width: 640, height: 480 };
-    const tall = { width: 480, height: 640 };
-    const shape = (sizes: { width: number; height: number }[], pad = 0.5) => rectShape(sizes, 640, 32, pad);
-    assert.deepEqual(shape([wide, wide]), { width: 672, height: 512 });
-    assert.deepEqual(shape([tall]), { width: 512, height: 672 });
-    assert.deepEqual(shape([wide, tall]), { width: 672, height: 672 });
-    assert.deepEqual(shape([wide], 0), { width: 640, height: 480 });
-    assert.deepEqual(shape([{ width: 1920, height: 1080 }]), { width: 672, height: 384 });
   });
 });

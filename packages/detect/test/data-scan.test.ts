@@ -68,8 +68,10 @@ describe('scanSplit', () => {
       found: 3,
       backgrounds: 2,
       boxes: 1,
-      duplicates: 1,
-      flat: 1,
+      leftOut: [
+        { what: 'repeated label', count: 1, first: path.join(data.folder, 'labels/train/b.txt:2') },
+        { what: 'box without area', count: 1, first: path.join(data.folder, 'labels/train/b.txt:3') },
+      ],
       skipped: [],
       remembered: 0,
       cacheProblem: null,
@@ -172,7 +174,11 @@ describe('bad images and labels', () => {
       (_, i) => `${data.folder}/images/train/${10 + i}.jpg: not an image that can be decoded`,
     );
     const message = `train: none of the 12 images can be used${listed(ten)}\n  … and 2 more`;
-    await refused(train(data), message, 'correct the files named above');
+    await refused(
+      train(data),
+      message,
+      'correct the files named above, or what the data.yaml says about them',
+    );
   });
 
   it('files with something appended are whole', async () => {
@@ -203,7 +209,9 @@ describe('bad images and labels', () => {
     const data = dataSet({ 'images.zip': 'PK' });
     data.splits.train = [path.join(data.folder, 'images.zip')];
     const message = `${data.folder}/images.zip: neither a folder of images nor a .txt list of them`;
-    await refused(train(data), message, 'name a folder, or a text file with one image path a line');
+    const hint =
+      'name a folder, a text file with one image path a line, a COCO .json file, or a folder of VOC .xml files';
+    await refused(train(data), message, hint);
   });
 
   it('a split that cannot be read is an error', async () => {
@@ -239,9 +247,9 @@ describe('the label cache', () => {
 
   it('remembers settled files, and sees every change of them', async () => {
     const data = set();
-    assert.equal((await scan(data)).report.remembered, 0, 'files as new as this may still change unseen');
-    await sleep(1100);
     assert.equal((await scan(data)).report.remembered, 0);
+    assert.equal((await scan(data)).report.remembered, 2, 'files as new as this are known by their content');
+    await sleep(1100);
     const second = await scan(data);
     assert.equal(second.report.remembered, 2);
     assert.equal(second.report.boxes, 2);
@@ -256,6 +264,28 @@ describe('the label cache', () => {
 
     rmSync(path.join(data.folder, 'labels/train/b.txt'));
     assert.equal((await scan(data)).report.backgrounds, 1);
+  });
+
+  it('knows files that were touched or copied by their content', async () => {
+    const data = set();
+    await scan(data);
+    for (const name of ['images/train/a.jpg', 'labels/train/a.txt', 'labels/train/b.txt']) {
+      const file = path.join(data.folder, name);
+      const content = readFileSync(file);
+      rmSync(file);
+      writeFileSync(file, content);
+    }
+    assert.equal((await scan(data)).report.remembered, 2);
+    writeFileSync(path.join(data.folder, 'labels/train/b.txt'), `${LABEL}1 0.5 0.5 0.25 0.25\n`);
+    const { report } = await scan(data);
+    assert.deepEqual([report.remembered, report.boxes], [1, 3]);
+  });
+
+  it('holds for the class names and channels it was made for', async () => {
+    const data = set();
+    await scan(data);
+    assert.equal((await scan({ ...data, names: ['cat', 'dog', 'cow'] })).report.remembered, 0);
+    assert.equal((await scan({ ...data, channels: 1 })).report.remembered, 0);
   });
 
   it('is made again when it is damaged, and its absence costs nothing', async () => {
@@ -296,7 +326,8 @@ describe('readImageHeader', () => {
     };
     for (const [name, content] of Object.entries(files)) {
       const file = write(root, name, content);
-      assert.deepEqual(await readImageHeader(file), { width: 33, height: 21, complete: true }, name);
+      const exif = name === 'profile.jpg';
+      assert.deepEqual(await readImageHeader(file), { width: 33, height: 21, complete: true, exif }, name);
       const { pixels } = await decodeImage(file);
       assert.equal(pixels.length, 33 * 21 * 3, name);
       const cut = write(root, `cut-${name}`, content.subarray(0, content.length - 5));

@@ -29,7 +29,7 @@ describe('readDataYaml', () => {
       file,
       splits: { train: [at('images/train')], val: [at('images/val')] },
       names: ['cat', 'dog'],
-      channels: 3,
+      channels: null,
     });
     const { splits } = await readDataYaml(file, { splits: ['test'] });
     assert.deepEqual(splits, { test: [at('images/test')] });
@@ -73,6 +73,8 @@ describe('readDataYaml', () => {
 describe('a bad data.yaml', () => {
   const hintNew =
     'Mezzo downloads no data sets: give the path of a data.yaml on this machine, or generate a set with `mezzo data shapes --out DIR`';
+  const hintSources =
+    'write a folder, a .txt list of images, a COCO .json file, `{annotations: …, images: …}`, or a list of these';
   const hintPath = "correct the path, or set 'datasets_dir' to the folder that holds your data sets";
   const hintNeeds = "it needs 'train:', 'val:' and 'names:', for example `train: images/train`";
   const hintNames = 'write `names: [cat, dog]`, or one `0: cat` a line';
@@ -87,6 +89,9 @@ describe('a bad data.yaml', () => {
     await assert.rejects(readDataYaml('coco8.yaml', { cwd: folder, datasetsDir: at('sets') }), expected);
   });
 
+  const ALIASES = ['a', 'b', 'c', 'd']
+    .map((name, i) => `${'bcde'[i]}: &${'bcde'[i]} [${new Array(9).fill(`*${name}`).join(', ')}]\n`)
+    .join('');
   const cases: [name: string, text: string, message: string, hint: string][] = [
     [
       'syntax',
@@ -118,23 +123,42 @@ describe('a bad data.yaml', () => {
     ],
     [
       'channels',
-      `${splits}${NAMES}channels: 10\n`,
-      ':4: channels is 10; images of 3 (colour) or 1 (grey) channels can be read',
-      'write `channels: 3` or `channels: 1`',
+      `${splits}${NAMES}channels: RGB\n`,
+      ':4: channels is "RGB", not a number of channels from 1 to 1024',
+      'write `channels: 3` (colour), `channels: 1` (grey), or how many the images have',
     ],
     ['no-val', `train: images/train\n${NAMES}`, ": there is no 'val:'", hintNeeds],
-    [
-      'split-number',
-      `train: 5\nval: images/val\n${NAMES}`,
-      ":1: 'train' is 5, not a path",
-      'write a folder, a .txt list of images, or a list of these',
-    ],
+    ['split-number', `train: 5\nval: images/val\n${NAMES}`, ":1: 'train' is 5, not a path", hintSources],
     ['split-empty', `train: []\nval: images/val\n${NAMES}`, ":1: 'train' is an empty list", hintNeeds],
     [
       'split-missing',
       `${NAMES}train: images/trian\nval: images/val\n`,
       `:2: 'train' names 'images/trian', which does not exist; searched: ${at('images/trian')}`,
-      hintPath,
+      `there is ${at('images/train')}; ${hintPath}`,
+    ],
+    [
+      'name-map',
+      `${splits}names: [cat, {a: 1}]\n`,
+      ':3: {"a":1} is no class name',
+      'write one word or number a class',
+    ],
+    [
+      'aliases',
+      `${splits}${NAMES}a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n${ALIASES}`,
+      ': Excessive alias count indicates a resource exhaustion attack',
+      'write the values out in place of aliases',
+    ],
+    [
+      'split-key',
+      `${NAMES}train: {annotation: a.json}\nval: images/val\n`,
+      ":2: 'train' has an unknown key 'annotation'",
+      hintSources,
+    ],
+    [
+      'split-images',
+      `${NAMES}train: {images: images/train}\nval: images/val\n`,
+      ':2: \'train\' is {"images":"images/train"}, without a path in \'annotations\'',
+      hintSources,
     ],
     [
       'path-number',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { buildModel } from '../src/models/build.ts';
 import { modelNames, parseModelName, resolveModel } from '../src/models/description.ts';
 import { ModelError } from '../src/models/errors.ts';
 
@@ -134,7 +135,17 @@ test('what does not describe a network is refused', () => {
     [{ nc: 0 }, "model table: 'nc' must be a positive integer, got 0"],
     [{ colour: 1 }, "model table: unknown key 'colour'"],
     [{ head: undefined }, "model table: 'head' must be a list of layers"],
-    [{ scales: { n: [1] } }, "model table: no scale 'n' of the form [depth, width, max channels]"],
+    [{ nc: 65537 }, "model table: 'nc' must be at most 65536, got 65537"],
+    ...[[1], [1, 0, 64], [-1, 1, 64], [1, 1, 0], ['1', 1], 5, null].map((row): [object, string] => [
+      { scales: { n: row } },
+      "model table: no scale 'n' of the form [depth, width, max channels]",
+    ]),
+    ...[{ depth_multiple: 'deep' }, { width_multiple: -1 }, { max_channels: 0 }].map(
+      (sizes): [object, string] => [
+        sizes,
+        "model table: 'depth_multiple', 'width_multiple' and 'max_channels' must be numbers above 0",
+      ],
+    ),
     [
       { head: [[-1, 1, 'Conv']] },
       'layer 1: expected [from, repeats, module, [arguments]], got [-1,1,"Conv"]',
@@ -143,6 +154,15 @@ test('what does not describe a network is refused', () => {
     [{ head: [[-3, 1, 'Conv', [8]]] }, "layer 1: 'from' -3 is not an earlier layer"],
     [{ head: [[-1, 1, 'C9', [8]]] }, "layer 1: unknown module 'C9'; did you mean 'C3'?"],
     [{ head: [[[-1, 0], 1, 'Conv', [8]]] }, 'layer 1 (Conv): takes one input, got 2'],
+    [{ head: [[[], 1, 'Concat', [1]]] }, 'layer 1 (Concat): takes no input'],
+    [
+      { head: [[-1, 1, 'Conv', ['toString']]] },
+      'layer 1 (Conv): argument \'channels\' must be a positive integer, got "toString"',
+    ],
+    [
+      { head: [[-1, 1, 'Conv', [8, 3, 1, -1]]] },
+      "layer 1 (Conv): argument 'padding' must be an integer from 0, got -1",
+    ],
     [{ head: [[-1, 1, 'C2f', [8, 3]]] }, "layer 1 (C2f): argument 'shortcut' must be true or false, got 3"],
     [
       { head: [[-1, 1, 'C2f', []]] },
@@ -154,4 +174,36 @@ test('what does not describe a network is refused', () => {
     const found = failure(table(changes));
     assert.deepEqual([found.code, found.message], ['BAD_MODEL', message]);
   }
+});
+
+test('empty values of a YAML file are the defaults; a padding may be 0', () => {
+  const table = {
+    nc: 2,
+    scales: null,
+    max_channels: null,
+    backbone: [[-1, 1, 'Conv', [16, 3, 2, 0]]],
+    head: [[[0], 1, 'Detect', ['nc']]],
+  };
+  const [conv] = resolveModel(table).layers;
+  assert.deepEqual([conv!.outChannels, conv!.args.padding], [16, 0]);
+});
+
+test('blocks that cannot be built as the table has them are refused when they are', () => {
+  const net = (rows: readonly unknown[]) => {
+    const from = rows.length;
+    const backbone = [[-1, 1, 'Conv', [416, 3, 2]], ...rows];
+    return () => buildModel({ nc: 2, backbone, head: [[[from], 1, 'Detect', ['nc']]] });
+  };
+  assert.throws(net([[-1, 1, 'C2PSA', [416]]]), {
+    code: 'BAD_MODEL',
+    message: 'layer 1 (C2PSA): 416 channels cannot be shared evenly among its attention heads',
+  });
+  const joined = [
+    [-1, 1, 'Conv', [8, 3, 2]],
+    [[0, 1], 1, 'Concat', [1]],
+  ];
+  assert.throws(net(joined), {
+    code: 'BAD_MODEL',
+    message: 'layer 2 (Concat): its inputs have strides 2 and 4, and so maps of different sizes',
+  });
 });

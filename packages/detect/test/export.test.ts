@@ -114,8 +114,10 @@ test('formats of other programs are answered with the command that makes them', 
 
 test('options that cannot be met are refused before anything is written', async () => {
   assert.equal((await refusal({ opset: 12 })).message, 'opset=12: expected a whole number from 17 to 21');
-  const own = await refusal({ format: 'safetensors', out: weights });
-  assert.equal(own.message, `${weights} is the file that is read`);
+  for (const format of ['safetensors', 'onnx']) {
+    const own = await refusal({ format, out: weights });
+    assert.deepEqual([own.code, own.message], ['USAGE', `${weights} is the file that is read`]);
+  }
   const nowhere = await refusal({ out: at('missing/x.onnx'), imgsz: 64 });
   assert.equal(nowhere.code, 'WRITE_FAILED');
   assert.equal(nowhere.message, `cannot write ${at('missing/x.onnx')}: no such folder`);

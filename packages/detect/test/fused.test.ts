@@ -60,3 +60,13 @@ test('the fused copy has no BatchNorm, and leaves the model as it is', () => {
     assert.ok(fused.parameters().every((parameter) => !parameter.requiresGrad));
   });
 });
+
+test('a copy has the numbers of its model in all their bits, and its dtype', () =>
+  scope(() => {
+    const model = buildModel('yolov8n', { nc: 1 }).to({ dtype: 'float64' });
+    const weight = model.stateDict()['model.0.conv.weight']!;
+    noGrad(() => weight.fill_(0.1));
+    const copied = model.clone().stateDict()['model.0.conv.weight']!;
+    assert.equal(copied.dtype, 'float64');
+    assert.ok(copied.equal(weight));
+  }));

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { type CocoStats, cocoStats } from '../src/metrics/coco.ts';
+import { categoryIds } from '../src/metrics/coco-categories.ts';
 import {
   type CocoDetection,
   type CocoGroundTruth,
@@ -79,13 +81,16 @@ describe('cocoStats', () => {
 describe('COCO records', () => {
   it('evaluate to the same numbers when made from boxes, within their rounding', () => {
     const images = bccdImages();
+    const categories = categoryIds(bccd.names);
     const ids = images.map((_, i) => cocoImageId(`images/test/${String(i + 1).padStart(12, '0')}.jpg`));
     const groundTruth = {
       images: ids.map((id) => ({ id })),
-      annotations: images.flatMap(({ targets }, i) => toCocoAnnotations(ids[i]!, targets)),
+      annotations: images.flatMap(({ targets }, i) => toCocoAnnotations(ids[i]!, targets, categories)),
       categories: bccd.groundTruth.categories,
     };
-    const detections = images.flatMap(({ detections }, i) => toCocoDetections(ids[i]!, detections));
+    const detections = images.flatMap(({ detections }, i) =>
+      toCocoDetections(ids[i]!, '', detections, categories),
+    );
     const made = cocoStats(groundTruth, detections);
     const read = cocoStats(bccd.groundTruth, bccd.detections);
     for (const name of NAMES) assert.ok(Math.abs(made[name] - read[name]) < 1e-3, `${name}: ${made[name]}`);
@@ -98,9 +103,22 @@ describe('COCO records', () => {
       conf: Float32Array.of(0.1234567),
       cls: Int32Array.of(2),
     };
-    assert.deepEqual(toCocoDetections('a', detections), [
-      { image_id: 'a', category_id: 3, bbox: [1.235, 2, 10.753, 20.5], score: 0.12346 },
+    assert.deepEqual(toCocoDetections('a', 'a.jpg', detections, [1, 2, 90]), [
+      { image_id: 'a', file_name: 'a.jpg', category_id: 90, bbox: [1.235, 2, 10.753, 20.5], score: 0.12346 },
     ]);
+  });
+
+  it("have COCO's own category numbers for its 80 classes, and numbers from 1 for others", () => {
+    assert.deepEqual(categoryIds(['a', 'b']), [1, 2]);
+    const names = readFileSync(new URL('../../test/fixtures/coco-names.txt', import.meta.url), 'utf8')
+      .trim()
+      .split('\n');
+    assert.equal(names.length, 80);
+    const ids = categoryIds(names);
+    const missing = Array.from({ length: 90 }, (_, i) => i + 1).filter((id) => !ids.includes(id));
+    assert.deepEqual(missing, [12, 26, 29, 30, 45, 66, 68, 69, 71, 83]);
+    assert.deepEqual([ids[0], ids[11], ids[79]], [1, 13, 90]);
+    assert.deepEqual(categoryIds([...names].reverse()).slice(0, 3), [1, 2, 3]);
   });
 
   it('take the image id from the file name', () => {

@@ -86,6 +86,14 @@ test('what is wrong with a file is told with its line', () => {
       ":36: layer 24 (Detect): argument 'anchors' must be a list of widths and heights in pixels for each level, got [[10,13,16,30,33,23],[30,61,62,45,59,119],[116,90,156,198]]",
     ],
     ['- 1\n- 2\n', ': a model description has the keys backbone and head'],
+    [
+      V5.replace('width_multiple: 0.25', 'width_multiple: wide'),
+      ":4: model table: 'depth_multiple', 'width_multiple' and 'max_channels' must be numbers above 0",
+    ],
+    [
+      `a: &a [${'x, '.repeat(20)}]\nb: &b [${'*a, '.repeat(20)}]\nc: [${'*b, '.repeat(20)}]\n`,
+      ': not a YAML file: Excessive alias count indicates a resource exhaustion attack',
+    ],
   ];
   for (const [text, message] of cases) {
     const name = file(text);

@@ -11,7 +11,7 @@ import { heatColor } from '../src/plots/heat.ts';
 import { plotLabels } from '../src/plots/labels.ts';
 import { detectionBoxes, plotMosaic, targetBoxes } from '../src/plots/mosaic.ts';
 import { classColor } from '../src/plots/palette.ts';
-import { plotResults } from '../src/plots/results.ts';
+import { plotResults, svgResults } from '../src/plots/results.ts';
 import { gaussianSmooth } from '../src/plots/smooth.ts';
 import { niceTicks, paddedRange, tickLabels } from '../src/plots/ticks.ts';
 import { bccd, bccdImages } from './bccd.ts';
@@ -72,12 +72,22 @@ const NAMES = [
 
 describe('results.png', () => {
   it('has two rows of five panels with a raw and a smoothed line in each', async () => {
-    const values = [3, 2.5, 2.2, 1.9, 1.8];
-    await plotResults({ epochs: [1, 2, 3, 4, 5], columns: columnsOf(NAMES, values) }, at('results.png'));
+    const values = [3, 2.5, 2.2, 1.9, 1.8, 1.8, 1.7, 1.6];
+    await plotResults(
+      { epochs: values.map((_, i) => i + 1), columns: columnsOf(NAMES, values) },
+      at('results.png'),
+    );
     const picture = await read(at('results.png'));
     assert.deepEqual([picture.width, picture.height], [2000, 800]);
-    assert.ok(picture.count('#2f7ed8') > 10 * 300);
-    assert.ok(picture.count('#f07f3c') > 10 * 100);
+    // dots, and a solid line
+    assert.ok(picture.count('#2f7ed8') > 10 * 8 * 25);
+    assert.ok(picture.count('#f07f3c') > 10 * 300);
+  });
+
+  it('smooths nothing over so few epochs that the line would be their mean', () => {
+    const history = (epochs: number[]) => ({ epochs, columns: columnsOf(NAMES, epochs) });
+    assert.ok(!svgResults(history([1, 2, 3, 4, 5, 6])).includes('#f07f3c'));
+    assert.equal(svgResults(history([1, 2, 3, 4, 5, 6, 7])).split('stroke="#f07f3c"').length - 1, 10 + 1);
   });
 
   it('copes with one epoch, with constants and with values that are not finite', async () => {
@@ -123,6 +133,20 @@ describe('curves', () => {
     const [matrix] = await plotConfusion(result.confusion, names, target);
     assert.ok((await read(matrix!)).count(heatColor(1)) > 40 * 300);
   });
+
+  it('make the confusion matrix as large as its names need, up to a limit', async () => {
+    const width = async (classes: number) => {
+      const names = Array.from({ length: classes }, (_, i) => `${i}`);
+      const { confusion } = new DetectionMetrics(names).result();
+      const [file] = await plotConfusion(confusion, names, mkdtempSync(at('size-')));
+      return (await read(file!)).width;
+    };
+    const [few, many, most] = [await width(3), await width(79), await width(300)];
+    assert.ok(
+      few < 1300 && many > 79 * 20 && many < 2000 && most > 2400 && most < 2800,
+      `${few} ${many} ${most}`,
+    );
+  });
 });
 
 describe('confusion matrix', () => {
@@ -155,10 +179,37 @@ describe('labels.jpg', () => {
     for (const id of [1, 2]) assert.ok(picture.count(classColor(id)) > 2000);
   });
 
-  it('can be drawn without any box and with many classes', async () => {
-    const names = Array.from({ length: 80 }, (_, i) => `c${i}`);
-    await plotLabels({ cls: new Int32Array(0), boxes: new Float32Array(0) }, names, at('no-labels.jpg'));
+  it('can be drawn without any box', async () => {
+    await plotLabels({ cls: new Int32Array(0), boxes: new Float32Array(0) }, ['a', 'b'], at('no-labels.jpg'));
     assert.equal((await read(at('no-labels.jpg'))).width, 1280);
+  });
+
+  it('is larger where many classes have names, and small again where they are numbered', async () => {
+    for (const [classes, width] of [
+      [80, 2 * (80 * 12 + 130)],
+      [101, 1280],
+    ] as const) {
+      const names = Array.from({ length: classes }, (_, i) => `c${i}`);
+      await plotLabels(
+        { cls: Int32Array.of(3), boxes: Float32Array.of(0.5, 0.1, 0.2, 0.2) },
+        names,
+        at('many.jpg'),
+      );
+      assert.equal((await read(at('many.jpg'))).width, width);
+    }
+  });
+
+  it('has the top of the pictures at the top', async () => {
+    await plotLabels(
+      { cls: Int32Array.of(0), boxes: Float32Array.of(0.5, 0.1, 0.2, 0.2) },
+      ['a'],
+      at('top.png'),
+    );
+    const picture = await read(at('top.png'));
+    // the lower left panel begins at y 640, its area at 690; the only cell is a tenth of 510 below that
+    const cell = (y: number) => picture.pixel(90 + 260, y);
+    assert.deepEqual(cell(690 + 56), [8, 48, 107]);
+    assert.notDeepEqual(cell(690 + 510 - 56), [8, 48, 107]);
   });
 });
 
@@ -177,18 +228,19 @@ describe('mosaic', () => {
   it('lays out up to sixteen images in a grid', async () => {
     await plotMosaic(batch(20, 64, 48), at('grid.png'));
     const picture = await read(at('grid.png'));
-    assert.deepEqual([picture.width, picture.height], [4 * 64 + 12, 4 * 48 + 12]);
+    // enlarged fivefold, 6 pixels between, 22 below each for its name
+    assert.deepEqual([picture.width, picture.height], [4 * 320 + 18, 4 * (240 + 22)]);
     for (const i of [0, 5, 15]) {
-      const [x, y] = [(i % 4) * 68 + 32, Math.floor(i / 4) * 52 + 10];
+      const [x, y] = [(i % 4) * 326 + 160, Math.floor(i / 4) * 262 + 10];
       assert.deepEqual(picture.pixel(x, y), [40 + 10 * i, 40 + 10 * i, 40 + 10 * i]);
     }
-    assert.deepEqual(picture.pixel(66, 20), [255, 255, 255]);
+    assert.deepEqual(picture.pixel(323, 20), [255, 255, 255]);
   });
 
   it('scales large images down to 1920 pixels in a row', async () => {
     await plotMosaic(batch(4, 1280, 640), at('large.png'));
     const picture = await read(at('large.png'));
-    assert.deepEqual([picture.width, picture.height], [2 * 960 + 4, 2 * 480 + 4]);
+    assert.deepEqual([picture.width, picture.height], [2 * 960 + 6, 2 * (480 + 22)]);
   });
 
   it('draws true boxes where they are', async () => {
@@ -198,8 +250,9 @@ describe('mosaic', () => {
     await plotMosaic({ ...batch(2, 200, 100), boxes }, at('boxes.png'));
     const picture = await read(at('boxes.png'));
     const green = [1, 3, 5].map((start) => Number.parseInt(classColor(2).slice(start, start + 2), 16));
-    assert.deepEqual(picture.pixel(204 + 150, 60), green);
-    assert.deepEqual(picture.pixel(150, 60), [40, 40, 40]);
+    // both enlarged by 1.6; the right edge of the box
+    assert.deepEqual(picture.pixel(326 + 240, 96), green);
+    assert.deepEqual(picture.pixel(240, 96), [40, 40, 40]);
   });
 
   it('leaves out predictions of low confidence', () => {
@@ -210,7 +263,7 @@ describe('mosaic', () => {
       cls: Int32Array.of(1, 0),
     };
     assert.deepEqual(detectionBoxes(detections, ['a', 'b']), [
-      { xyxy: [1, 2, 3, 4], cls: 1, label: 'b 0.8' },
+      { xyxy: [1, 2, 3, 4], cls: 1, label: 'b 0.81' },
     ]);
   });
 });

@@ -3,7 +3,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { svgBoxes } from '../src/plots/boxes.ts';
+import { drawableNames } from '../src/plots/class-names.ts';
 import { GLYPHS } from '../src/plots/glyphs.ts';
+import { labelPlaces } from '../src/plots/label-places.ts';
 import { classColor, readableOn } from '../src/plots/palette.ts';
 import { svgDocument } from '../src/plots/svg.ts';
 import { fitText, svgText, textWidth } from '../src/plots/text.ts';
@@ -74,6 +76,18 @@ describe('the stroke font', () => {
   });
 });
 
+describe('drawableNames', () => {
+  it('numbers the classes whose names the font cannot write', () => {
+    assert.deepEqual(drawableNames(['cat', 'Größe', '細胞', '', 'клетка']), [
+      'cat',
+      'Größe',
+      'class 2',
+      'class 3',
+      'class 4',
+    ]);
+  });
+});
+
 describe('fitText', () => {
   it('never exceeds the width, and changes nothing that fits', () => {
     fc.assert(
@@ -125,6 +139,49 @@ describe('svgBoxes', () => {
         }
       }),
     );
+  });
+
+  it('gives every label a place of its own, and leaves out those that find none when asked', () => {
+    const area = { width: 300, height: 300 };
+    const boxes = Array.from({ length: 40 }, (_, i) => ({
+      xyxy: [100 + i, 100 + i, 150 + i, 150 + i] as const,
+      cls: i % 2,
+      label: `some class ${i}`,
+    }));
+    const size = { width: 90, height: 15 };
+    const places = labelPlaces(
+      boxes,
+      boxes.map(() => size),
+      area,
+    );
+    const placed = places.filter((place) => place !== null);
+    assert.ok(placed.length > 4 && placed.length < 40);
+    for (const [i, a] of placed.entries()) {
+      for (const b of placed.slice(i + 1)) {
+        assert.ok(Math.abs(a.x - b.x) >= size.width || Math.abs(a.y - b.y) >= size.height);
+      }
+    }
+    const labels = (crowded: 'overlap' | 'omit') =>
+      svgBoxes(boxes, area, { crowded, fontSize: 12 }).split(' rx="').length - 1;
+    assert.equal(labels('overlap'), 40);
+    assert.ok(labels('omit') < 40);
+  });
+
+  it('names each class at least once, also where labels are left out', () => {
+    const xyxy = [0, 0, 10, 10] as const;
+    const boxes = Array.from({ length: 9 }, (_, i) => ({ xyxy, cls: i % 3, label: 'a label' }));
+    const svg = svgBoxes(boxes, { width: 60, height: 16 }, { crowded: 'omit', fontSize: 12 });
+    for (const id of [0, 1, 2]) assert.ok(svg.includes(`rx="1.8" fill="${classColor(id)}"`), String(id));
+  });
+
+  it('a label hides no small box when there is room elsewhere', () => {
+    const label = 'label';
+    const [low, high] = [
+      { xyxy: [50, 60, 80, 80] as const, cls: 0, label },
+      { xyxy: [52, 48, 58, 54] as const, cls: 1 },
+    ];
+    const [place] = labelPlaces([low, high], [{ width: 40, height: 15 }, null], { width: 200, height: 200 });
+    assert.deepEqual(place, { x: 50, y: 80, width: 40, height: 15 });
   });
 
   it('draws the first box on top', () => {

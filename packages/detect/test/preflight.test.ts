@@ -168,6 +168,22 @@ test('an operation that is unsafe in fp16 is named with its layer, and its islan
   assert.ok(report.numbers.gradCosine! > 0.9);
 });
 
+test('two pictures of 32 px are no fault of the format, and hide no unsafe operation', () => {
+  // The coarsest map has one cell: BatchNorm makes a sign of two values, and rounding of any kind turns it.
+  const tiny = syntheticBatch(BATCH, 3, 32, 3);
+  const parts = detector(3, 'fp16', 'yolov8n');
+  const report = preflight(detectorSubject(parts, tiny));
+  assert.equal(report.line, 'AMP: checks passed', JSON.stringify(errors(report)));
+  assert.ok(report.findings.some(({ code }) => code === 'DIRECTION_NOT_COMPARED'));
+  plant(parts, 2, (x) => x.mul(0).add(20).exp().log().sub(20).add(x));
+  const planted = preflight(detectorSubject(parts, tiny));
+  assert.equal(planted.verdict, 'sound-with-islands', planted.line);
+  assert.match(
+    errors(planted)[0]!.message,
+    /^exp runs in low precision in model\.2 \(largest operand 20\): the result leaves the range$/,
+  );
+});
+
 test('a bias beyond 65504 overflows in fp16: its layer becomes an island', () => {
   const parts = detector(3, 'fp16');
   const last = (parts.model.head as Detect).cv3.at(0).at(2) as unknown as { bias: Tensor };
@@ -223,7 +239,7 @@ test('check takes a real batch, and finds its verdict again', async () => {
 
 test("a model of other channels than the data's: both numbers", async () => {
   const model = path.join(folder, 'grey.yaml');
-  writeFileSync(model, JSON.stringify({ ...TINY, ch: 1 }));
+  writeFileSync(model, JSON.stringify({ ...TINY, ch: 4 }));
   const report = await (await YOLO.load(model)).check({
     data,
     imgsz: IMGSZ,
@@ -234,9 +250,9 @@ test("a model of other channels than the data's: both numbers", async () => {
   assert.equal(report.verdict, 'unavailable');
   assert.equal(
     report.line,
-    `AMP: checks failed: consistency: model.0.conv of ${model} takes 1 channel, ${data} has 3`,
+    `AMP: checks failed: consistency: model.0.conv of ${model} takes 4 channels, ${data} has 3`,
   );
-  assert.deepEqual(report.findings[0]?.evidence, { layer: 'model.0.conv', expected: 1, given: 3 });
+  assert.deepEqual(report.findings[0]?.evidence, { layer: 'model.0.conv', expected: 4, given: 3 });
 });
 
 test('without a GPU, and without anything to check', {

@@ -3,21 +3,26 @@ import { native } from '@mezzo/libtorch';
 import type { LayerDraw, SampleDraw } from '../src/augment/draw.ts';
 import { affineMatrix, fitLongSide, letterbox, mosaicTile, type Rectangle } from '../src/augment/geometry.ts';
 import { hsvTables } from '../src/augment/hsv.ts';
-import type { LayerImages } from '../src/augment/plan.ts';
+import type { LayerImages, PictureLayers } from '../src/augment/plan.ts';
 import { blankRaster, flip, jitterHsv, paste, type Raster, warpImage } from '../src/augment/reference.ts';
 import { BORDER, resizeJob, type SourceImage } from '../src/augment/warp-job.ts';
 
-/** Resize, mosaic or letterbox, affine warp, blend, colour, flips, one after another. */
+/** Resize, mosaic or letterbox, affine warp, blend, paste inside a rectangle, colour, flips, one after another. */
 export async function referencePicture(
   draw: SampleDraw,
-  layers: [LayerImages] | [LayerImages, LayerImages],
+  layers: PictureLayers,
   imgsz: number,
+  pasted: Rectangle | null = null,
 ): Promise<Raster> {
-  let picture = await layerPicture(draw.layer, layers[0], imgsz);
+  let picture = await layerPicture(draw.layer, layers.own, imgsz);
   if (draw.mixup) {
     const { weight, layer } = draw.mixup;
-    const other = await layerPicture(layer, layers[1]!, imgsz);
+    const other = await layerPicture(layer, layers.mixup!, imgsz);
     picture.data = picture.data.map((level, i) => level * weight + other.data[i]! * (1 - weight));
+  }
+  if (draw.cutmix && pasted) {
+    const other = await layerPicture(draw.cutmix.layer, layers.cutmix!, imgsz);
+    paste(picture, other, pasted, pasted[0], pasted[1]);
   }
   if (draw.colour) {
     const { hue, saturation, value } = draw.colour;

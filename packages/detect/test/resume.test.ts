@@ -1,88 +1,38 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before, test } from 'node:test';
-import { readCheckpoint } from '../src/engine/checkpoint.ts';
-import type { TrainEvent } from '../src/engine/event.ts';
-import { generateShapes, MezzoError, type TrainOptions, YOLO } from '../src/index.ts';
-import { equalTensors } from './equal-tensors.ts';
+import { test } from 'node:test';
+import { MezzoError } from '../src/index.ts';
+import { comparableRows } from './comparable-rows.ts';
+import { afterEpoch, afterStep, type Moment, resumableRuns } from './resumable-runs.ts';
 
-process.env.OMP_NUM_THREADS ??= '1';
+const { folder, last, train, resumed } = resumableRuns(
+  { train: 14, val: 4, imgsz: 64 },
+  {
+    epochs: 3,
+    imgsz: 64,
+    batch: 4,
+    workers: 2,
+    plots: false,
+    close_mosaic: 1,
+    amp: 'fp32',
+    device: 'cpu',
+  },
+);
 
-const folder = mkdtempSync(path.join(tmpdir(), 'mezzo-resume-'));
-const data = path.join(folder, 'shapes', 'data.yaml');
+const at = (name: string) => path.join(folder, name);
 
-const options = (name: string): TrainOptions => ({
-  data,
-  project: folder,
-  name,
-  epochs: 3,
-  imgsz: 64,
-  batch: 4,
-  workers: 2,
-  plots: false,
-  close_mosaic: 1,
-  amp: 'fp32',
-  device: 'cpu',
-});
+const MOMENTS: Readonly<Record<string, Moment>> = {
+  'in the middle of the second epoch': afterStep(2, 2),
+  'after the first batch of all': afterStep(1, 1),
+  'between two epochs': afterEpoch(1),
+};
 
-async function train(extra: TrainOptions, stop?: (event: TrainEvent) => boolean): Promise<void> {
-  const controller = new AbortController();
-  const model = await YOLO.load('yolov8n');
-  await model.train({
-    ...extra,
-    signal: controller.signal,
-    onEvent: (event) => {
-      if (stop?.(event)) controller.abort();
-    },
-  });
-}
-
-const last = (name: string) => path.join(folder, name, 'weights', 'last.safetensors');
-
-/** The rows of results.csv without their times and memory, which no two runs share. */
-function rows(name: string): string[][] {
-  const [header = '', ...lines] = readFileSync(path.join(folder, name, 'results.csv'), 'utf8')
-    .trim()
-    .split('\n');
-  const keep = header.split(',').map((column) => !/^time$|epoch_s|peak_mb/.test(column));
-  return lines.map((line) => line.split(',').filter((_, i) => keep[i]));
-}
-
-before(async () => {
-  await generateShapes({ out: path.join(folder, 'shapes'), train: 14, val: 4, imgsz: 64, seed: 1 });
-  await train(options('whole'));
-});
-
-after(() => rmSync(folder, { recursive: true, force: true }));
-
-const MOMENTS: [string, (event: TrainEvent) => boolean][] = [
-  [
-    'in the middle of the second epoch',
-    (event) => event.event === 'step' && event.epoch === 2 && event.step === 2,
-  ],
-  [
-    'after the first batch of all',
-    (event) => event.event === 'step' && event.epoch === 1 && event.step === 1,
-  ],
-  ['between two epochs', (event) => event.event === 'epoch' && event.epoch === 1],
-];
-
-for (const [moment, stop] of MOMENTS) {
+for (const [moment, stop] of Object.entries(MOMENTS)) {
   test(`a run that is interrupted ${moment} and resumed ends with the same weights, bit for bit`, async () => {
-    const name = moment.replaceAll(' ', '-');
-    await assert.rejects(
-      train(options(name), stop),
-      (error: unknown) => error instanceof MezzoError && error.code === 'INTERRUPTED',
-    );
-    await train({ resume: last(name) });
-    const [whole, resumed] = [await readCheckpoint(last('whole')), await readCheckpoint(last(name))];
-    equalTensors(resumed.weights, whole.weights);
-    equalTensors(resumed.training!.live, whole.training!.live);
-    assert.equal(resumed.training!.state.emaUpdates, whole.training!.state.emaUpdates);
-    assert.equal(resumed.training!.state.steps, whole.training!.state.steps);
-    assert.deepEqual(rows(name), rows('whole'));
+    const { name, whole, resumed: own } = await resumed(moment, stop);
+    assert.equal(own.training!.state.emaUpdates, whole.training!.state.emaUpdates);
+    assert.equal(own.training!.state.steps, whole.training!.state.steps);
+    assert.deepEqual(comparableRows(at(name)), comparableRows(at('whole')));
   });
 }
 

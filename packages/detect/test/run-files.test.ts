@@ -40,6 +40,8 @@ function epochEvent(epoch: number, scale: number | null = null): EpochEvent {
     skipped: 2,
     seconds: 12.3456789,
     imagesPerSecond: 16,
+    waitShare: 0.125,
+    phases: { data: 0.5, forward: 2, backward: 3, optimizer: 0.25, validation: 4 },
     peakBytes: 123_456_789,
     best: true,
   };
@@ -48,7 +50,8 @@ function epochEvent(epoch: number, scale: number | null = null): EpochEvent {
 const HEADER =
   'epoch,time,train/box_loss,train/cls_loss,train/dfl_loss,metrics/precision(B),metrics/recall(B),' +
   'metrics/mAP50(B),metrics/mAP50-95(B),val/box_loss,val/cls_loss,val/dfl_loss,lr/pg0,lr/pg1,lr/pg2,' +
-  'amp/scale,amp/skipped,mem/peak_mb,time/epoch_s';
+  'amp/scale,amp/skipped,mem/peak_mb,time/epoch_s,time/images_per_s,time/wait_share,time/data_s,' +
+  'time/forward_s,time/backward_s,time/optimizer_s,time/validation_s';
 
 describe('results.csv', () => {
   const file = path.join(folder, 'results.csv');
@@ -61,8 +64,8 @@ describe('results.csv', () => {
     assert.equal(
       readFileSync(file, 'utf8'),
       `${HEADER}\n` +
-        '1,12.5,1.23457,2,nan,0.5,0.25,0.123457,0,1.23457e-05,3e+09,inf,0.01,0.001,0.1,1,2,123.457,12.3457\n' +
-        '2,25,1.23457,2,nan,0.5,0.25,0.123457,0,1.23457e-05,3e+09,inf,0.01,0.001,0.1,65536,2,123.457,12.3457\n',
+        '1,12.5,1.23457,2,nan,0.5,0.25,0.123457,0,1.23457e-05,3e+09,inf,0.01,0.001,0.1,1,2,123.457,12.3457,16,0.125,0.5,2,3,0.25,4\n' +
+        '2,25,1.23457,2,nan,0.5,0.25,0.123457,0,1.23457e-05,3e+09,inf,0.01,0.001,0.1,65536,2,123.457,12.3457,16,0.125,0.5,2,3,0.25,4\n',
     );
   });
 
@@ -83,6 +86,27 @@ describe('results.csv', () => {
     const lines = readFileSync(file, 'utf8').split('\n');
     assert.deepEqual([lines.length, lines[0], lines[3]], [4, HEADER, '']);
     assert.deepEqual(readResults(file).columns.get('amp/scale'), [1, 32768]);
+  });
+
+  it('keeps its columns when a run goes on where there is a card to be watched, or none any more', () => {
+    const gpu = { utilization: 0.87, memoryUsed: 9e9 };
+    const before = readFileSync(file, 'utf8');
+    const results = new ResultsFile(file, 1);
+    results.append(resultsRow({ ...epochEvent(2), gpu }, 24));
+    results.close();
+    const [header, first, second] = readFileSync(file, 'utf8').split('\n');
+    assert.deepEqual([header, first], before.split('\n').slice(0, 2));
+    assert.equal(second!.split(',').length, HEADER.split(',').length);
+
+    const watched = path.join(folder, 'watched.csv');
+    const both = new ResultsFile(watched);
+    both.append(resultsRow({ ...epochEvent(1), gpu }, 12));
+    both.append(resultsRow(epochEvent(2), 24));
+    both.close();
+    const { columns } = readResults(watched);
+    assert.deepEqual([...columns.keys()].slice(-2), ['gpu/utilization', 'gpu/mem_mb']);
+    assert.deepEqual(columns.get('gpu/utilization'), [0.87, Number.NaN]);
+    assert.deepEqual(columns.get('gpu/mem_mb'), [9000, Number.NaN]);
   });
 
   it('starts over when there was no checkpoint', () => {
@@ -180,6 +204,10 @@ describe('TensorBoard file', () => {
     'hex',
   );
 
+  /** A picture of 640 x 480, written by TensorBoard 2.21.0. */
+  const PICTURE =
+    '300000000000000095f5d05f0900006040fc54d94110072a230a210a0f70696374757265732f6c6162656c73220e08e0031080051803220489504e47107138e2';
+
   it('holds the bytes that TensorBoard writes', () => {
     const log = new TensorBoardLog(runs);
     const start = log.position.bytes;
@@ -190,6 +218,18 @@ describe('TensorBoard file', () => {
     const bytes = readFileSync(path.join(runs, name!));
     assert.deepEqual(bytes.subarray(start), record);
     assert.ok(bytes.subarray(0, start).includes('brain.Event:2'));
+  });
+
+  it('holds pictures as TensorBoard writes them', () => {
+    const folder = mkdtempSync(path.join(runs, 'picture-'));
+    const log = new TensorBoardLog(folder);
+    const start = log.position.bytes;
+    const bytes = Uint8Array.of(0x89, 0x50, 0x4e, 0x47);
+    log.image(7, 'pictures/labels', { bytes, width: 640, height: 480 }, 1700000001.5);
+    log.close();
+    const written = readFileSync(path.join(folder, log.position.file));
+    assert.equal(written.subarray(start).toString('hex'), PICTURE);
+    rmSync(folder, { recursive: true });
   });
 
   it('goes on from a checkpoint in the same file', () => {

@@ -32,6 +32,11 @@ const OPERATORS: Record<string, Operator> = {
   Identity: ([x]) => x!,
   Concat: (inputs, { axis }) => cat(inputs, axis as number),
   Split: ([x, sizes], { axis }) => ops.split_with_sizes(x!, numbers(sizes!), axis as number),
+  Slice: ([x, starts, ends, axes, steps]) =>
+    numbers(axes!).reduce(
+      (part, axis, i) => ops.slice(part, axis, numbers(starts!)[i]!, numbers(ends!)[i]!, numbers(steps!)[i]!),
+      x!,
+    ),
   Reshape: ([x, shape]) => x!.reshape(numbers(shape!).map((size, i) => (size === 0 ? x!.shape[i]! : size))),
   Transpose: ([x], { perm }) => x!.permute(list(perm)),
   MaxPool: ([x], { kernel_shape, strides, pads }) =>

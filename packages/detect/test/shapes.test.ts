@@ -31,7 +31,7 @@ describe('generateShapes', () => {
     for (const name of ['train', 'val'] as const) {
       const { report, images } = await scanSplit(data, name, { strict: true, cache: false });
       assert.equal(report.images, small[name]);
-      assert.deepEqual([report.backgrounds, report.duplicates, report.flat], [0, 0, 0]);
+      assert.deepEqual([report.backgrounds, report.leftOut], [0, []]);
       for (const { width, height } of images) assert.deepEqual([width, height], [64, 64]);
       boxes[name] = report.boxes;
     }

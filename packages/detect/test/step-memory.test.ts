@@ -9,7 +9,6 @@ import {
   ModelEma,
   TrainStep,
 } from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const STEPS = 200;
 
@@ -42,10 +41,10 @@ for (const amp of ['fp32', 'bf16'] as const) {
     };
     for (let i = 0; i < 3; i++) once();
     // What building the model left behind must not leave in the middle of the count.
-    collectGarbage();
+    memory.collectGarbage();
     const before = memory.stats();
     for (let i = 0; i < STEPS; i++) once();
-    collectGarbage();
+    memory.collectGarbage();
     const after = memory.stats();
     assert.equal(after.liveTensors, before.liveTensors);
     assert.equal(after.liveBytes, before.liveBytes);

@@ -224,7 +224,7 @@ test('weights that do not fit the network they describe are refused when it is b
 test('transfer from a .pt to another class count and channel count, as model= and as pretrained=', async () => {
   const state = network().stateDict();
   const file = writeTorchFile(at('transfer.pt'), new Map<Plain, Plain>([['model', saved(halves(state))]]));
-  const data = { names: ['a', 'b', 'c'], channels: 4 };
+  const data = { file: 'data.yaml', names: ['a', 'b', 'c'], channels: 4 };
   for (const [model, pretrained] of [
     [file, true],
     [file, file],

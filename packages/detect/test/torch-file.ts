@@ -51,12 +51,13 @@ export function writeTorchFile(path: string, value: Plain): string {
 
 /** The pickle of a value, and the storages it refers to. */
 export function torchParts(value: Plain): { pickle: Buffer; storages: Uint8Array[] } {
-  const storages: Uint8Array[] = [];
-  return {
-    pickle: Buffer.concat([Buffer.from([0x80, 2]), encode(value, storages), Buffer.from('.')]),
-    storages,
-  };
+  const storages: Storages = new Map();
+  const pickle = Buffer.concat([Buffer.from([0x80, 2]), encode(value, storages), Buffer.from('.')]);
+  return { pickle, storages: [...storages.values()] };
 }
+
+/** The bytes of each tensor, once however often it is saved. */
+type Storages = Map<Tensor, Uint8Array>;
 
 export function writeTorchParts(path: string, pickle: Uint8Array, storages: readonly Uint8Array[]): string {
   const entries: [string, Uint8Array][] = [
@@ -72,7 +73,7 @@ const raw = (text: string) => Buffer.from(text, 'latin1');
 const global = (name: string) =>
   raw(`c${name.slice(0, name.lastIndexOf('.'))}\n${name.slice(name.lastIndexOf('.') + 1)}\n`);
 
-function encode(value: Plain, storages: Uint8Array[]): Buffer {
+function encode(value: Plain, storages: Storages): Buffer {
   const all = (items: Iterable<Plain>) => Buffer.concat([...items].map((item) => encode(item, storages)));
   if (value === null) return raw('N');
   if (typeof value === 'boolean') return raw(value ? '\x88' : '\x89');
@@ -100,14 +101,17 @@ function numberOf(value: number): Buffer {
   return bytes;
 }
 
-function tensorOf(tensor: Tensor, storages: Uint8Array[]): Buffer {
+function tensorOf(tensor: Tensor, storages: Storages): Buffer {
   const values = tensor.contiguous();
-  storages.push(Buffer.from(new Uint8Array(native().bytesView(values.handle))));
+  if (!storages.has(tensor)) {
+    const bytes = values.numel() > 0 ? new Uint8Array(native().bytesView(values.handle)) : new Uint8Array();
+    storages.set(tensor, Buffer.from(bytes));
+  }
   const sizes = (list: readonly number[]) => Buffer.concat([raw('('), ...list.map(numberOf), raw('t')]);
   const id = [
     'storage',
     `torch.${STORAGES[values.dtype]}Storage`,
-    String(storages.length - 1),
+    String([...storages.keys()].indexOf(tensor)),
     'cuda:0',
   ] as const;
   return Buffer.concat([
@@ -126,7 +130,7 @@ function tensorOf(tensor: Tensor, storages: Uint8Array[]): Buffer {
 }
 
 /** The tree of modules that the dots in the names make. */
-function moduleOf({ className, state, attributes }: SavedModule, storages: Uint8Array[]): Buffer {
+function moduleOf({ className, state, attributes }: SavedModule, storages: Storages): Buffer {
   const own: Record<'_parameters' | '_buffers', Map<Plain, Plain>> = {
     _parameters: new Map(),
     _buffers: new Map(),

@@ -52,7 +52,22 @@ test('a run tells what it does and leaves everything a user looks for', async ()
     epochs.map(({ epoch }) => epoch),
     [1, 2],
   );
-  for (const { losses, valLosses, peakBytes, lr } of epochs) {
+  for (const {
+    losses,
+    valLosses,
+    peakBytes,
+    lr,
+    imagesPerSecond,
+    waitShare,
+    phases,
+    seconds,
+    gpu,
+  } of epochs) {
+    assert.ok(imagesPerSecond > 0 && waitShare > 0 && waitShare < 1);
+    const parts = Object.values(phases);
+    assert.ok(parts.length === 5 && parts.every((part) => part > 0));
+    assert.ok(parts.reduce((sum, part) => sum + part, 0) <= seconds);
+    assert.equal(gpu, undefined);
     for (const loss of [...Object.values(losses), ...Object.values(valLosses)])
       assert.ok(loss > 0 && loss < 100);
     assert.ok(peakBytes > 1e7);
@@ -67,7 +82,15 @@ test('a run tells what it does and leaves everything a user looks for', async ()
   const files = ['args.yaml', 'results.csv', 'events.jsonl', 'precision.json'];
   for (const file of [...pictures, ...matrices, ...samples, ...files])
     assert.ok(existsSync(path.join(saveDir, file)), file);
-  assert.ok(readdirSync(saveDir).some((file) => file.startsWith('events.out.tfevents.')));
+  const board = readdirSync(saveDir).find((file) => file.startsWith('events.out.tfevents.'))!;
+  const curves = readFileSync(path.join(saveDir, board));
+  for (const tag of [
+    'time/wait_share',
+    'pictures/results',
+    'pictures/val_batch0_pred',
+    'pictures/BoxPR_curve',
+  ])
+    assert.ok(curves.includes(tag), tag);
   assert.deepEqual(readdirSync(path.join(saveDir, 'weights')).sort(), [
     'best.json',
     'best.safetensors',
@@ -78,7 +101,8 @@ test('a run tells what it does and leaves everything a user looks for', async ()
   assert.equal(
     header,
     'epoch,time,train/box_loss,train/cls_loss,train/dfl_loss,metrics/precision(B),metrics/recall(B),metrics/mAP50(B),' +
-      'metrics/mAP50-95(B),val/box_loss,val/cls_loss,val/dfl_loss,lr/pg0,lr/pg1,lr/pg2,amp/scale,amp/skipped,mem/peak_mb,time/epoch_s',
+      'metrics/mAP50-95(B),val/box_loss,val/cls_loss,val/dfl_loss,lr/pg0,lr/pg1,lr/pg2,amp/scale,amp/skipped,mem/peak_mb,time/epoch_s,' +
+      'time/images_per_s,time/wait_share,time/data_s,time/forward_s,time/backward_s,time/optimizer_s,time/validation_s',
   );
   const logged = readEvents(path.join(saveDir, 'events.jsonl'));
   assert.deepEqual(

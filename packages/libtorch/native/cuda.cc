@@ -4,6 +4,7 @@
 #include <c10/core/Event.h>
 #include <dlfcn.h>
 
+#include <cmath>
 #include <unordered_map>
 
 #include "environment.h"
@@ -116,21 +117,34 @@ std::unordered_map<int64_t, c10::Event>& events() {
   return marks;
 }
 
-napi_value recordEvent(const Call& call) {
+napi_value record(const Call& call, c10::EventFlag flag) {
   static thread_local int64_t next = 1;
   const c10::DeviceIndex index = device(call);
-  c10::Event event(at::kCUDA);
+  c10::Event event(at::kCUDA, flag);
   event.record(at::accelerator::getCurrentStream(index));
   events().emplace(next, std::move(event));
   return toJs(call.env, static_cast<double>(next++));
 }
 
-// An event that is done is forgotten; asked again it is done still.
+napi_value recordEvent(const Call& call) { return record(call, c10::EventFlag::PYTORCH_DEFAULT); }
+napi_value recordTimedEvent(const Call& call) { return record(call, c10::EventFlag::BACKEND_DEFAULT); }
+
+napi_value elapsed(const Call& call) {
+  const auto from = events().find(call.integer(0));
+  const auto to = events().find(call.integer(1));
+  if (from == events().end() || to == events().end()) throw BridgeError("BAD_ARGUMENT", "no such CUDA event");
+  if (!to->second.query()) return toJs(call.env, std::nan(""));
+  const double milliseconds = from->second.elapsedTime(to->second);
+  events().erase(from);
+  return toJs(call.env, milliseconds);
+}
+
+// An event that is done is forgotten, unless it is timed; asked again it is done still.
 napi_value queryEvent(const Call& call) {
   const auto found = events().find(call.integer(0));
   if (found == events().end()) return toJs(call.env, true);
   const bool done = found->second.query();
-  if (done) events().erase(found);
+  if (done && found->second.flag() == c10::EventFlag::PYTORCH_DEFAULT) events().erase(found);
   return toJs(call.env, done);
 }
 
@@ -147,6 +161,8 @@ void registerCuda(napi_env env, napi_value exports) {
   define<emptyCache>(env, exports, "cudaEmptyCache");
   define<recordEvent>(env, exports, "cudaRecordEvent");
   define<queryEvent>(env, exports, "cudaQueryEvent");
+  define<recordTimedEvent>(env, exports, "cudaRecordTimedEvent");
+  define<elapsed>(env, exports, "cudaElapsed");
 }
 
 }  // namespace mezzo

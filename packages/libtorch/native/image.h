@@ -2,7 +2,8 @@
 //
 // Everything here runs on libuv threads beside a training step, so it is plain loops: no ATen call, which could
 // start its own OpenMP team there. Images are 8-bit, interleaved, red first, without row padding; an integer
-// coordinate is a pixel's centre.
+// coordinate is a pixel's centre. A source of more than three channels is a stack of pictures of three, one after
+// another, the last one filled up; outputs are interleaved whatever their channels.
 #pragma once
 
 #include <node_api.h>
@@ -34,16 +35,34 @@ struct Colour {
   int32_t saturation[256], value[256];  // what each level becomes
 };
 
-/// One output picture: first layer, optionally blended with a second one, then colour.
+/// What an infrared camera does to its picture: levels by a table, and noise that all channels of a pixel share.
+struct Thermal {
+  bool enabled;
+  int32_t levels[256];
+  int32_t noise;  // standard deviation in 1/256 levels
+  uint32_t seed;
+};
+
+/// Output pixels, half-open; empty where nothing is cut out.
+struct Cut {
+  int32_t left, top, right, bottom;
+  bool empty() const { return left >= right || top >= bottom; }
+};
+
+/// One output picture: first layer, optionally blended with a second one; a third one inside `cut`; then colour. Where
+/// the picture joins a visible image (its first three channels) and an infrared one, each gets its own photometry.
 struct WarpJob {
   uint8_t* out;
   int32_t width, height;
-  int32_t channels;  // 3, or 1 for luma
+  int32_t channels;  // 1 for luma; any other number as stored
   uint8_t border;
   bool bgr;
-  Colour colour;
+  Colour colour;    // of the first three channels
+  Thermal thermal;  // of the channels after them
+  int32_t dropped;  // 1: the first three channels stay 0, 2: those after them; 0: neither
   float blend;  // weight of the first layer; 1 without a second one
-  std::vector<Tile> layers[2];
+  Cut cut;
+  std::vector<Tile> layers[3];
 };
 
 /// A picture scaled to `newWidth` x `newHeight`, placed at (left, top) of a canvas of border colour.
@@ -62,7 +81,14 @@ void letterbox(const LetterboxJob& job);
 /// HSV jitter of `count` pixels, each 0x00BBGGRR, in place.
 void jitterColour(uint32_t* row, int32_t count, const Colour& colour);
 
-/// `count` pixels 0x00BBGGRR to interleaved bytes: RGB, BGR, or luma when `channels` is 1.
-void storeRow(const uint32_t* row, int32_t count, int32_t channels, bool bgr, uint8_t* out);
+/// Levels and noise of row `y`, in place.
+void thermalRow(uint32_t* row, int32_t count, int32_t y, const Thermal& thermal);
+
+/// Channels that one source pixel holds.
+constexpr int32_t kGroup = 3;
+
+/// `count` pixels 0x00BBGGRR to interleaved bytes: luma when `channels` is 1, RGB or BGR when it is 3, otherwise the
+/// channels from `first` on of pixels of so many, of which `bgr` turns the first three.
+void storeRow(const uint32_t* row, int32_t count, int32_t channels, int32_t first, bool bgr, uint8_t* out);
 
 }  // namespace mezzo::image

@@ -1,4 +1,6 @@
 // HSV jitter and the packing of finished rows.
+#include <algorithm>
+
 #include "image.h"
 
 #if defined(__x86_64__)
@@ -83,6 +85,15 @@ void storeColour(const uint32_t* row, int32_t begin, int32_t count, bool bgr, ui
   }
 }
 
+void storeGroup(const uint32_t* row, int32_t count, int32_t channels, int32_t first, bool bgr, uint8_t* out) {
+  const int32_t stored = std::min(kGroup, channels - first);
+  const bool turned = bgr && first == 0;
+  for (int32_t i = 0; i < count; ++i) {
+    uint8_t* pixel = out + static_cast<size_t>(i) * channels + first;
+    for (int32_t c = 0; c < stored; ++c) pixel[c] = static_cast<uint8_t>(row[i] >> (8 * (turned ? 2 - c : c)));
+  }
+}
+
 #if defined(__x86_64__)
 // Four pixels a step. Each store writes 4 bytes more than it fills, so it stops before the end of the row.
 __attribute__((target("avx2"))) int32_t storeColourAvx2(const uint32_t* row, int32_t count, bool bgr,
@@ -100,9 +111,13 @@ __attribute__((target("avx2"))) int32_t storeColourAvx2(const uint32_t* row, int
 
 }  // namespace
 
-void storeRow(const uint32_t* row, int32_t count, int32_t channels, bool bgr, uint8_t* out) {
+void storeRow(const uint32_t* row, int32_t count, int32_t channels, int32_t first, bool bgr, uint8_t* out) {
   if (channels == 1) {
     storeLuma(row, count, out);
+    return;
+  }
+  if (channels != kGroup) {
+    storeGroup(row, count, channels, first, bgr, out);
     return;
   }
   int32_t done = 0;

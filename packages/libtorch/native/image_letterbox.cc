@@ -50,23 +50,21 @@ void vertical(const int32_t* top, const int32_t* bottom, int32_t weight, int32_t
   }
 }
 
-/// Writes `count` RGB pixels as they are, or as luma; `row` is scratch space.
-void place(const uint8_t* rgb, int32_t count, int32_t channels, uint32_t* row, uint8_t* out) {
-  if (channels == 3) {
-    std::memcpy(out, rgb, static_cast<size_t>(count) * 3);
+/// Writes `count` RGB pixels as they are, as luma, or as the channels from `first` on; `row` is scratch space.
+void place(const uint8_t* rgb, int32_t count, int32_t channels, int32_t first, uint32_t* row, uint8_t* out) {
+  if (channels == kGroup) {
+    std::memcpy(out, rgb, static_cast<size_t>(count) * kGroup);
     return;
   }
   for (int32_t i = 0; i < count; ++i) row[i] = rgb[3 * i] | (rgb[3 * i + 1] << 8) | (rgb[3 * i + 2] << 16);
-  storeRow(row, count, channels, false, out);
+  storeRow(row, count, channels, first, false, out);
 }
 
-}  // namespace
-
-void letterbox(const LetterboxJob& job) {
+void letterboxGroup(const LetterboxJob& job, const Axis& columns, const Axis& rows, const uint8_t* pixels,
+                    int32_t first) {
   const size_t stride = static_cast<size_t>(job.width) * job.channels;
   const bool same = job.newWidth == job.sourceWidth && job.newHeight == job.sourceHeight;
-  const Axis columns(job.sourceWidth, job.newWidth), rows(job.sourceHeight, job.newHeight);
-  const int32_t values = job.newWidth * 3;
+  const int32_t values = job.newWidth * kGroup;
   // Source rows already resized along x; consecutive output rows mostly need the same two.
   std::vector<int32_t> cached[2];
   int32_t cachedRow[2] = {-1, -1};
@@ -74,13 +72,13 @@ void letterbox(const LetterboxJob& job) {
     for (auto& row : cached) row.resize(values);
   }
   std::vector<uint8_t> line(same ? 0 : values);
-  std::vector<uint32_t> packed(job.channels == 3 ? 0 : job.newWidth);
+  std::vector<uint32_t> packed(job.channels == kGroup ? 0 : job.newWidth);
   const auto fetch = [&](int32_t y, int32_t keep) -> const int32_t* {
     for (int i = 0; i < 2; ++i) {
       if (cachedRow[i] == y) return cached[i].data();
     }
     const int slot = cachedRow[0] == keep ? 1 : 0;
-    horizontal(job.pixels + static_cast<size_t>(y) * job.sourceWidth * 3, columns, job.newWidth,
+    horizontal(pixels + static_cast<size_t>(y) * job.sourceWidth * kGroup, columns, job.newWidth,
                cached[slot].data());
     cachedRow[slot] = y;
     return cached[slot].data();
@@ -95,7 +93,7 @@ void letterbox(const LetterboxJob& job) {
     }
     const uint8_t* rgb = line.data();
     if (same) {
-      rgb = job.pixels + static_cast<size_t>(inner) * job.sourceWidth * 3;
+      rgb = pixels + static_cast<size_t>(inner) * job.sourceWidth * kGroup;
     } else {
       const int32_t* top = fetch(rows.low[inner], rows.high[inner]);
       const int32_t* bottom = fetch(rows.high[inner], rows.low[inner]);
@@ -103,8 +101,20 @@ void letterbox(const LetterboxJob& job) {
     }
     const int32_t right = job.left + job.newWidth;
     std::memset(out, job.border, static_cast<size_t>(job.left) * job.channels);
-    place(rgb, job.newWidth, job.channels, packed.data(), out + job.left * job.channels);
-    std::memset(out + right * job.channels, job.border, static_cast<size_t>(job.width - right) * job.channels);
+    place(rgb, job.newWidth, job.channels, first, packed.data(), out + static_cast<size_t>(job.left) * job.channels);
+    std::memset(out + static_cast<size_t>(right) * job.channels, job.border,
+                static_cast<size_t>(job.width - right) * job.channels);
+  }
+}
+
+}  // namespace
+
+void letterbox(const LetterboxJob& job) {
+  const Axis columns(job.sourceWidth, job.newWidth), rows(job.sourceHeight, job.newHeight);
+  const uint8_t* pixels = job.pixels;
+  for (int32_t first = 0; first < job.channels; first += kGroup) {
+    letterboxGroup(job, columns, rows, pixels, first);
+    pixels += static_cast<size_t>(job.sourceWidth) * job.sourceHeight * kGroup;
   }
 }
 

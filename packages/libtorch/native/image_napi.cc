@@ -1,6 +1,7 @@
 // JavaScript's side of the pixel work: arguments are checked here, the pixels are touched on a libuv thread.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -74,10 +75,11 @@ size_t area(int32_t width, int32_t height, int32_t channels) {
   return static_cast<size_t>(width) * height * channels;
 }
 
-int32_t channelCount(Numbers& numbers) {
-  const int32_t channels = numbers.integer("channels", 1, 3);
-  require(channels != 2, "'channels' must be 1 or 3");
-  return channels;
+constexpr int32_t kMaxChannels = 1024;
+
+/// Bytes of a source picture for an output of so many channels: as many pictures of three as hold them.
+size_t sourceArea(int32_t width, int32_t height, int32_t channels) {
+  return area(width, height, (channels + kGroup - 1) / kGroup * kGroup);
 }
 
 void fillLevels(double gain, int32_t* levels) {
@@ -92,7 +94,7 @@ WarpJob readWarp(napi_env env, napi_value* args) {
   job.out = out.data;
   job.width = numbers.integer("width", 1, kMaxSide);
   job.height = numbers.integer("height", 1, kMaxSide);
-  job.channels = channelCount(numbers);
+  job.channels = numbers.integer("channels", 1, kMaxChannels);
   job.border = static_cast<uint8_t>(numbers.integer("border", 0, 255));
   job.bgr = numbers.integer("bgr", 0, 1) == 1;
   job.colour.enabled = numbers.integer("colour", 0, 1) == 1;
@@ -101,12 +103,24 @@ WarpJob readWarp(napi_env env, napi_value* args) {
   fillLevels(numbers.real("value"), job.colour.value);
   job.blend = static_cast<float>(numbers.real("blend"));
   require(job.blend >= 0 && job.blend <= 1, "'blend' must be from 0 to 1");
+  job.cut.left = numbers.integer("cut left", 0, job.width);
+  job.cut.top = numbers.integer("cut top", 0, job.height);
+  job.cut.right = numbers.integer("cut right", 0, job.width);
+  job.cut.bottom = numbers.integer("cut bottom", 0, job.height);
+  job.thermal.enabled = numbers.integer("thermal", 0, 1) == 1;
+  const double gain = numbers.real("gain"), offset = numbers.real("offset");
+  for (int32_t level = 0; level < 256; ++level) {
+    job.thermal.levels[level] = static_cast<int32_t>(std::clamp((level - 128) * gain + 128 + offset, 0.0, 255.0));
+  }
+  job.thermal.noise = numbers.integer("noise", 0, 256 * 255);
+  job.thermal.seed = static_cast<uint32_t>(numbers.integer("noise seed", 0, std::numeric_limits<int32_t>::max()));
+  job.dropped = numbers.integer("dropped", 0, 2);
   require(out.size == area(job.width, job.height, job.channels), "out must hold width x height x channels bytes");
 
   uint32_t sources = 0;
   require(napi_get_array_length(env, args[2], &sources) == napi_ok, "sources must be an array");
   while (!numbers.done()) {
-    const int32_t layer = numbers.integer("layer", 0, 1);
+    const int32_t layer = numbers.integer("layer", 0, 2);
     const auto source = static_cast<uint32_t>(numbers.integer("source", 0, static_cast<int32_t>(sources) - 1));
     Tile tile{};
     tile.width = numbers.integer("source width", 1, kMaxSide);
@@ -122,7 +136,8 @@ WarpJob readWarp(napi_env env, napi_value* args) {
     napi_value pixels = nullptr;
     require(napi_get_element(env, args[2], source, &pixels) == napi_ok, "a source is missing");
     const Bytes image = bytes(env, pixels, "a source");
-    require(image.size == area(tile.width, tile.height, 3), "a source must hold width x height x 3 bytes");
+    require(image.size == sourceArea(tile.width, tile.height, job.channels),
+            "a source must hold width x height x 3 bytes for every three channels");
     tile.pixels = image.data;
     job.layers[layer].push_back(tile);
   }
@@ -136,7 +151,7 @@ LetterboxJob readLetterbox(napi_env env, napi_value* args) {
   job.out = out.data;
   job.width = numbers.integer("width", 1, kMaxSide);
   job.height = numbers.integer("height", 1, kMaxSide);
-  job.channels = channelCount(numbers);
+  job.channels = numbers.integer("channels", 1, kMaxChannels);
   job.border = static_cast<uint8_t>(numbers.integer("border", 0, 255));
   job.sourceWidth = numbers.integer("source width", 1, kMaxSide);
   job.sourceHeight = numbers.integer("source height", 1, kMaxSide);
@@ -147,7 +162,8 @@ LetterboxJob readLetterbox(napi_env env, napi_value* args) {
   require(numbers.done(), "the job is longer than a letterbox");
   require(out.size == area(job.width, job.height, job.channels), "out must hold width x height x channels bytes");
   const Bytes image = bytes(env, args[2], "the source");
-  require(image.size == area(job.sourceWidth, job.sourceHeight, 3), "the source must hold width x height x 3 bytes");
+  require(image.size == sourceArea(job.sourceWidth, job.sourceHeight, job.channels),
+          "the source must hold width x height x 3 bytes for every three channels");
   job.pixels = image.data;
   return job;
 }

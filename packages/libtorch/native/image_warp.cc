@@ -199,19 +199,41 @@ void blendRow(uint32_t* row, const uint32_t* other, int32_t count, float weight)
   }
 }
 
+void warpGroup(const WarpJob& job, const std::vector<Tile> (&layers)[3], int32_t first) {
+  std::vector<uint32_t> row(job.width), other(job.width);
+  const bool visible = first == 0;
+  const bool dropped = job.dropped == (visible ? 1 : 2);
+  for (int32_t y = 0; y < job.height; ++y) {
+    uint8_t* out = job.out + static_cast<size_t>(y) * job.width * job.channels;
+    if (dropped) {
+      std::fill(row.begin(), row.end(), 0);
+      storeRow(row.data(), job.width, job.channels, first, job.bgr, out);
+      continue;
+    }
+    layerRow(layers[0], y, job.width, job.border, row.data());
+    if (!layers[1].empty()) {
+      layerRow(layers[1], y, job.width, job.border, other.data());
+      blendRow(row.data(), other.data(), job.width, job.blend);
+    }
+    if (!job.cut.empty() && y >= job.cut.top && y < job.cut.bottom) {
+      layerRow(layers[2], y, job.cut.right, job.border, other.data());
+      std::copy(other.begin() + job.cut.left, other.begin() + job.cut.right, row.begin() + job.cut.left);
+    }
+    if (visible && job.colour.enabled) jitterColour(row.data(), job.width, job.colour);
+    if (!visible && job.thermal.enabled) thermalRow(row.data(), job.width, y, job.thermal);
+    storeRow(row.data(), job.width, job.channels, first, job.bgr, out);
+  }
+}
+
 }  // namespace
 
 void warp(const WarpJob& job) {
-  std::vector<uint32_t> row(job.width), other(job.layers[1].empty() ? 0 : job.width);
-  for (int32_t y = 0; y < job.height; ++y) {
-    layerRow(job.layers[0], y, job.width, job.border, row.data());
-    if (!other.empty()) {
-      layerRow(job.layers[1], y, job.width, job.border, other.data());
-      blendRow(row.data(), other.data(), job.width, job.blend);
+  std::vector<Tile> layers[3] = {job.layers[0], job.layers[1], job.layers[2]};
+  for (int32_t first = 0; first < job.channels; first += kGroup) {
+    warpGroup(job, layers, first);
+    for (auto& tiles : layers) {
+      for (Tile& tile : tiles) tile.pixels += static_cast<size_t>(tile.width) * tile.height * kGroup;
     }
-    if (job.colour.enabled) jitterColour(row.data(), job.width, job.colour);
-    storeRow(row.data(), job.width, job.channels, job.bgr,
-              job.out + static_cast<size_t>(y) * job.width * job.channels);
   }
 }
 

@@ -10,10 +10,27 @@ namespace {
 using torch::autograd::variable_list;
 namespace impl = torch::autograd::impl;
 
-// What a hook and the handle that removes it have in common; without a function it is removed.
-struct Hook {
-  std::shared_ptr<JsReference> function;
-  std::string name;
+// What a hook and the handle that removes it have in common; without a function it is removed. JavaScript removes while
+// a device's thread may be on its way to the hook.
+class Hook {
+ public:
+  Hook(std::shared_ptr<JsReference> function, std::string name_)
+      : name(std::move(name_)), function_(std::move(function)) {}
+
+  const std::string name;
+  std::shared_ptr<JsReference> function() const {
+    const std::lock_guard lock(mutex_);
+    return function_;
+  }
+  void remove() {
+    std::shared_ptr<JsReference> dying;
+    const std::lock_guard lock(mutex_);
+    dying.swap(function_);
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<JsReference> function_;
 };
 
 // Hooks of one node or leaf. They may come and go while they run, so LibTorch's own list, which the engine walks
@@ -21,8 +38,12 @@ struct Hook {
 template <class Entry>
 class HookList {
  public:
-  void add(Entry entry) { entries_.push_back(std::move(entry)); }
+  void add(Entry entry) {
+    const std::lock_guard lock(mutex_);
+    entries_.push_back(std::move(entry));
+  }
   void remove(const std::shared_ptr<Hook>& hook) {
+    const std::lock_guard lock(mutex_);
     std::erase_if(entries_, [&](const Entry& entry) { return entry.hook == hook; });
   }
 
@@ -30,12 +51,18 @@ class HookList {
   // The hooks there are now; one removed by another does not run.
   template <class Run>
   void forEach(const Run& run) const {
-    for (const Entry& entry : std::vector(entries_)) {
-      if (const std::shared_ptr<JsReference> function = entry.hook->function) run(entry, *function);
+    for (const Entry& entry : now()) {
+      if (const std::shared_ptr<JsReference> function = entry.hook->function()) run(entry, *function);
     }
   }
 
  private:
+  std::vector<Entry> now() const {
+    const std::lock_guard lock(mutex_);
+    return entries_;
+  }
+
+  mutable std::mutex mutex_;
   std::vector<Entry> entries_;
 };
 
@@ -140,7 +167,7 @@ napi_value removeHook(const Call& call) {
   const auto& entry = *static_cast<Registration*>(data);
   const auto hook = entry.hook.lock();
   if (!hook) return nullptr;
-  hook->function.reset();
+  hook->remove();
   const auto alive = entry.tensor.lock();
   if (!alive) return nullptr;
   const at::Tensor tensor(alive);

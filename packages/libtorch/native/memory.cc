@@ -89,6 +89,11 @@ napi_value resetPeak(const Call&) {
   return nullptr;
 }
 
+napi_value trim(const Call&) {
+  malloc_trim(0);
+  return nullptr;
+}
+
 napi_value setLimit(const Call& call) {
   counters().limitBytes.store(call.integer(0));
   return nullptr;
@@ -103,6 +108,7 @@ void registerMemory(napi_env env, napi_value exports) {
   define<stats>(env, exports, "memoryStats");
   define<resetPeak>(env, exports, "resetPeak");
   define<setLimit>(env, exports, "setMemoryLimit");
+  define<trim>(env, exports, "trimMemory");
 }
 
 }  // namespace mezzo

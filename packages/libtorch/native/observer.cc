@@ -31,9 +31,15 @@ std::unique_ptr<at::ObserverContext> started(const at::RecordFunction& call) {
   const Nanoseconds begin = now();
   auto frame = std::make_unique<Frame>();
   frame->parent = innermost;
-  innermost = frame.get();
   frame->name = call.name();
-  session->opened(*frame, call);
+  // What is thrown here LibTorch would only log; the operator runs on, unobserved.
+  try {
+    session->opened(*frame, call);
+  } catch (...) {
+    session->fail(frame->name);
+    return nullptr;
+  }
+  innermost = frame.get();
   frame->start = now();
   overhead += frame->start - begin;
   frame->overheadBefore = overhead;
@@ -44,8 +50,14 @@ void ended(const at::RecordFunction& call, at::ObserverContext* context) {
   if (context == nullptr) return;
   auto& frame = *static_cast<Frame*>(context);
   const Nanoseconds begin = now();
-  if (Session* session = Session::current()) session->closed(frame, call);
   innermost = frame.parent;
+  if (Session* session = Session::current()) {
+    try {
+      session->closed(frame, call);
+    } catch (...) {
+      session->fail(frame.name);
+    }
+  }
   overhead += now() - begin;
 }
 
@@ -85,6 +97,7 @@ Nanoseconds now() {
 }
 
 TensorNote noteOf(const at::Tensor& tensor) {
+  if (tensor.is_nested()) return {tensor.scalar_type(), {}, "strided"};  // its sizes differ from row to row
   return {tensor.scalar_type(), tensor.sizes().vec(), layoutOf(tensor)};
 }
 
@@ -134,6 +147,20 @@ void Session::leave() {
   const std::lock_guard lock(mutex_);
   layers_.pop_back();
   changes_.push_back({at::sequence_number::peek(), innermostLayer()});
+}
+
+void Session::fail(const std::string& op) {
+  std::string reason = "unknown";
+  try {
+    throw;
+  } catch (const c10::Error& error) {
+    reason = error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    reason = error.what();
+  } catch (...) {  // NOLINT: its reason stays unknown
+  }
+  const std::lock_guard lock(mutex_);
+  if (failure.empty()) failure = op + ": " + reason;
 }
 
 void Session::own(int32_t layer, const at::Tensor& parameter) {

@@ -134,12 +134,15 @@ class Session : public c10::DebugInfoBase {
   void leave();
   void own(int32_t layer, const at::Tensor& parameter);
 
+  void fail(const std::string& op);  // notes the exception that is being handled, if it is the first
+
   void opened(Frame& frame, const at::RecordFunction& call);
   void closed(Frame& frame, const at::RecordFunction& call);
 
   std::vector<Entry> entries;
   std::vector<NonFinite> events;
   std::vector<RoundTrip> roundTrips;
+  std::string failure;  // the first call that could not be observed, and why
 
  private:
   struct Layer {

@@ -33,7 +33,7 @@ bool overwrites(std::string_view name) {
 
 bool isMeasured(const at::Tensor& tensor) {
   static constexpr std::array<at::ScalarType, 4> kTypes = {at::kFloat, at::kHalf, at::kBFloat16, at::kDouble};
-  return tensor.layout() == at::kStrided && !tensor.is_meta() &&
+  return tensor.layout() == at::kStrided && !tensor.is_meta() && !tensor.is_nested() &&
          std::find(kTypes.begin(), kTypes.end(), tensor.scalar_type()) != kTypes.end();
 }
 

@@ -112,6 +112,7 @@ napi_value end(const Call& call) {
               list(call.env, ended->events, [&](const NonFinite& event) { return eventToJs(call.env, event); }));
   setProperty(call.env, result, "roundTrips",
               list(call.env, ended->roundTrips, [&](const RoundTrip& trip) { return roundTripToJs(call.env, trip); }));
+  setProperty(call.env, result, "failure", name(call.env, ended->failure));
   return result;
 }
 

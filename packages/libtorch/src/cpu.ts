@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { availableParallelism, totalmem } from 'node:os';
-import path from 'node:path';
+import { availableParallelism } from 'node:os';
+import { readLevels } from './control-group.ts';
 
 /** What the CPU can multiply in 16 bits by instructions of its own. */
 export interface CpuPrecision {
@@ -69,40 +69,6 @@ export function cgroupQuota(): number | null {
   return quotas.length > 0 ? Math.min(...quotas) : null;
 }
 
-/**
- * Bytes of memory that this process may still take: what the system has free, within its control group's
- * limit.
- */
-export function availableMemory(): number {
-  const info = existsSync('/proc/meminfo') ? readFileSync('/proc/meminfo', 'utf8') : '';
-  const free = Number(/^MemAvailable:\s+(\d+) kB/m.exec(info)?.[1] ?? totalmem() / 1024) * 1024;
-  const rooms = [
-    ...pairs(readLevels('', 'memory.max'), readLevels('', 'memory.current')),
-    ...pairs(readLevels('memory', 'memory.limit_in_bytes'), readLevels('memory', 'memory.usage_in_bytes')),
-  ].flatMap(([limit = Number.NaN, used = Number.NaN]) => (limit - used >= 0 ? [limit - used] : []));
-  return Math.min(free, ...rooms);
-}
-
 function pairs(a: string[], b: string[]): [number, number][] {
   return a.map((text, index) => [Number(text), Number(b[index])]);
-}
-
-/**
- * A control-group file at every level from this process's group to the root: a limit holds for all below.
- * `controller` is empty for version 2. Where a container shows only its own subtree, the paths beyond do not
- * exist.
- */
-function readLevels(controller: string, name: string): string[] {
-  const membership = existsSync('/proc/self/cgroup') ? readFileSync('/proc/self/cgroup', 'utf8') : '';
-  const line = membership
-    .split('\n')
-    .find((text) => (text.split(':')[1] ?? '').split(',').includes(controller));
-  if (line === undefined) return [];
-  const mount = path.join('/sys/fs/cgroup', controller);
-  const texts: string[] = [];
-  for (let group = line.split(':').slice(2).join(':'); ; group = path.dirname(group)) {
-    const file = path.join(mount, group, name);
-    if (existsSync(file)) texts.push(readFileSync(file, 'utf8'));
-    if (group === '/' || group === '.' || group === '') return texts;
-  }
 }

@@ -1,11 +1,14 @@
 export { type AmpDefault, type AmpDevice, ampDefault, type Precision } from './amp-default.ts';
+export { availableMemory } from './available-memory.ts';
 export { type CompileProgress, compileAddon, findAddon } from './compile.ts';
-export { availableCores, availableMemory, type CpuPrecision, thisCpu } from './cpu.ts';
+export { availableCores, type CpuPrecision, thisCpu } from './cpu.ts';
 export { type Candidate, type Discovery, discoverLibTorch, requireLibTorch } from './discover.ts';
 export { type DoctorReport, diagnose, type GpuReport } from './doctor.ts';
 export { driverPresent } from './driver.ts';
 export { type ErrorDetails, MezzoError, TorchError } from './errors.ts';
 export { addonsFolder, installsFolder, mezzoHome } from './folders.ts';
+export { GpuMonitor, type GpuSample } from './gpu-monitor.ts';
+export { idlestGpu } from './idle-gpu.ts';
 export type { NativeImage } from './image.ts';
 export {
   type InstallOptions,

@@ -267,6 +267,8 @@ export interface Native extends NativeImage {
   resetPeak(): void;
   /** Allocations beyond `bytes` in use throw OUT_OF_MEMORY; 0 lifts the limit. */
   setMemoryLimit(bytes: number): void;
+  /** Gives the memory of freed tensors on the host back to the system; malloc keeps it for the next ones otherwise. */
+  trimMemory(): void;
 
   setNumThreads(count: number): void;
   getNumThreads(): number;
@@ -285,8 +287,12 @@ export interface Native extends NativeImage {
   cudaEmptyCache(device: number): void;
   /** Marks the end of what is queued in the device's current stream; returns the mark's number. */
   cudaRecordEvent(device: number): number;
-  /** Whether the device has come to the mark. */
+  /** Whether the device has come to the mark. One without a time is forgotten then. */
   cudaQueryEvent(event: number): boolean;
+  /** As `cudaRecordEvent`, with the time at which the device comes to the mark. */
+  cudaRecordTimedEvent(device: number): number;
+  /** Milliseconds of the device between two timed marks, and forgets `from`; NaN while it has not come to `to`. */
+  cudaElapsed(from: number, to: number): number;
 
   /** Opens a shared library for all to see; `libtorch_cuda` before anything asks for CUDA. */
   openLibrary(path: string): void;

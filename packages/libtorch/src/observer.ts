@@ -78,6 +78,8 @@ export interface NativeTrace {
   ops: NativeObservedOp[];
   nonFinite: NativeNonFinite[];
   roundTrips: NativeRoundTrip[];
+  /** The first call that could not be observed, and why. */
+  failure: string | null;
 }
 
 export type AutocastPolicyName = 'none' | 'low list' | 'fp32 list' | 'promotion' | 'passes' | 'banned';

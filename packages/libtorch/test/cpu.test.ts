@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { availableParallelism, totalmem } from 'node:os';
 import { test } from 'node:test';
 import { ampDefault } from '../src/amp-default.ts';
-import { availableCores, availableMemory, cpuPrecision, parseCpuInfo } from '../src/cpu.ts';
+import { availableMemory } from '../src/available-memory.ts';
+import { availableCores, cpuPrecision, parseCpuInfo } from '../src/cpu.ts';
 
 const SAPPHIRE_RAPIDS = `processor\t: 0
 vendor_id\t: GenuineIntel

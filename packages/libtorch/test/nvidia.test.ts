@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { absentLibraries, parseArchitectures } from '../src/gpu-use.ts';
+import { idlestGpu } from '../src/idle-gpu.ts';
 import { type NvidiaProbe, parseNvidia } from '../src/nvidia.ts';
 import { recommendInstall } from '../src/plan-install.ts';
 
@@ -88,6 +89,15 @@ test('CUDA_VISIBLE_DEVICES is read as CUDA does', () => {
   assert.deepEqual(visible('1'), [false, true]);
   assert.deepEqual(visible('0,-1,1'), [true, false]);
   assert.deepEqual(visible('GPU-77b0'), [false, true]);
+});
+
+test('the idlest card is the one with the least memory in use, by its number in CUDA', () => {
+  const probe = recorded('two-h100-first-busy');
+  assert.equal(idlestGpu(probe), 1);
+  assert.equal(idlestGpu({ ...probe, visible: '1,0' }), 0);
+  assert.equal(idlestGpu({ ...probe, visible: '0' }), 0);
+  assert.equal(idlestGpu({ ...probe, visible: '' }), null);
+  assert.equal(idlestGpu({ ...probe, gpus: null }), null);
 });
 
 test('architectures: the last digit is the minor number', () => {

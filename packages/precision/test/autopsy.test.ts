@@ -24,7 +24,6 @@ import {
   type PlanRule,
   type ReplayRegion,
 } from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
 import {
   batchOf,
   freshPerceptron,
@@ -252,7 +251,7 @@ test('an autopsy leaves no tensor behind', () => {
   const examine = () =>
     autopsy({ model, run: batchOf(fault, model, inputs), precision: FP16, scale: fault.scale, inputs });
   scope(() => void examine());
-  collectGarbage();
+  memory.collectGarbage();
   const before = memory.stats().liveTensors;
   scope(() => void examine());
   assert.equal(memory.stats().liveTensors, before);

@@ -30,7 +30,6 @@ import {
   preflightCacheFile,
   smokeTest,
 } from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 type Low = 'float16' | 'bfloat16';
 const LOW: readonly Low[] = ['bfloat16', 'float16'];
@@ -213,7 +212,7 @@ test('the model is left to the bit: weights, buffers, gradients, generators, and
   const before = scope(everything);
   const random = getRngState();
   preflight(subject);
-  collectGarbage();
+  memory.collectGarbage();
   const { liveTensors } = memory.stats();
   preflight(subject);
   assert.deepEqual(scope(everything), before);
@@ -306,6 +305,47 @@ describe('operations that are unsafe in low precision', () => {
     assert.ok(
       report.verdict === 'sound-with-islands' || report.findings.some(({ class: of }) => of === 'numerics'),
     );
+  });
+});
+
+describe('rounding alone', () => {
+  const WIDTH = 32;
+  /** Thirty normalisations over two samples: every value is the sign of a difference, however small that is. */
+  const knife = () => {
+    const block = () => [new nn.Linear(WIDTH, WIDTH), new nn.BatchNorm1d(WIDTH), new nn.Tanh()];
+    const blocks = Array.from({ length: 30 }, block).flat();
+    return new nn.Sequential(new nn.Flatten(1), ...blocks, new nn.Linear(WIDTH, 4));
+  };
+
+  test('a batch whose gradient turns on the last bits of the weights has no direction that a format could lose', () => {
+    manualSeed(1);
+    const report = preflight(subjectOf({ model: knife(), channels: 2, side: 4, batch: 2 }));
+    assert.equal(report.line, 'AMP: checks passed');
+    assert.deepEqual(codes(report.findings), ['DIRECTION_NOT_COMPARED']);
+    assert.equal(
+      report.findings[0]!.message,
+      'the gradient of this batch turns with the last bits of the weights, in float32 too: ' +
+        'in bfloat16 its size was checked, not its direction',
+    );
+    assert.ok(1 - report.numbers.roundingGradCosine! > 0.9);
+  });
+
+  test('there too an unsafe operation is found', () => {
+    manualSeed(1);
+    const model = new nn.Sequential(knife(), new Apply((x) => x.mul(0).add(12).exp().log().sub(12).add(x)));
+    const report = preflight(subjectOf({ model, channels: 2, side: 4, batch: 2, low: 'float16' }));
+    const found = report.findings.find(({ code }) => code === 'UNSAFE_OP');
+    assert.equal(
+      found?.message,
+      'exp runs in low precision in 1 (largest operand 12): the result leaves the range',
+    );
+  });
+
+  test('values that the format has no room for are its fault: the weights are not', () => {
+    const middle = new nn.Sequential(new Apply((x) => x.add(4096)), new Apply((x) => x.sub(4096)));
+    const report = preflight(subjectOf({ middle, low: 'bfloat16' }));
+    assert.notEqual(report.verdict, 'sound', JSON.stringify(report.numbers));
+    assert.ok(!codes(report.findings).includes('DIRECTION_NOT_COMPARED'));
   });
 });
 
@@ -414,7 +454,7 @@ describe('too little memory', () => {
 
   const limitedTo = (bytes: number) => {
     const subject = subjectOf({ batch: 64, side: 32 });
-    collectGarbage();
+    memory.collectGarbage();
     native().setMemoryLimit(memory.stats().liveBytes + bytes);
     try {
       return preflight(subject);
@@ -440,7 +480,7 @@ describe('too little memory', () => {
 
   test('where only float32 does not fit, a smaller batch is compared, and it passes', () => {
     const subject = subjectOf({ batch: 64, side: 32 });
-    collectGarbage();
+    memory.collectGarbage();
     const live = memory.stats().liveBytes;
     const { peakBytes, peakBytesFloat32 } = preflight(subject).numbers;
     assert.ok(peakBytes! < peakBytesFloat32!);

@@ -98,7 +98,7 @@ describe('the traces tell the rules apart', () => {
 test('G20: an interval lowered below the tracker, in each rule that counts', () => {
   for (const system of Object.keys(CODES)) {
     const { rule } = runner.readTraces(path(`${system}.json`)).traces[0]!;
-    const lowered: amp.ScaleRule = { ...rule, name: system, headroom: 0, growthInterval: 2, ceiling: null };
+    const lowered = { ...amp.TORCH_RULE, ...rule, name: system, growthInterval: 2, ceiling: null };
     const state = { ...amp.startOf(lowered), tracker: 7 };
     const { change } = amp.advance(lowered, state, { overflow: false, largest: null });
     assert.equal(change, 'growth', system);

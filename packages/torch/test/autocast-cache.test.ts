@@ -17,7 +17,6 @@ import {
   tensor,
 } from '../src/index.ts';
 import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
 
@@ -27,7 +26,7 @@ const matrix = () => randn([8, 8]);
 /** Bytes that stay while a weight is used three times in a region, and after its end. */
 function bytesKept(cache: boolean): [inside: number, after: number] {
   const weight = new Parameter(randn([64, 64]));
-  collectGarbage();
+  memory.collectGarbage();
   return scope(() => {
     const x = randn([64, 64]);
     const before = memory.stats().liveBytes;
@@ -51,7 +50,7 @@ test('C1: one cast of a weight is kept until the region ends, none when the cach
 
 test('C1: the casts outlive an inner region and go with the outermost', () => {
   const weight = new Parameter(randn([64, 64]));
-  collectGarbage();
+  memory.collectGarbage();
   scope(() => {
     const x = randn([64, 64]);
     const before = memory.stats().liveBytes;
@@ -89,7 +88,7 @@ test('C2: repeated calls without gradients do not grow memory', () => {
       }),
     );
   round();
-  collectGarbage();
+  memory.collectGarbage();
   const before = memory.stats();
   for (let i = 0; i < 20; i++) round();
   assertNothingLeft(before, memory.stats());

@@ -1,19 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { native } from '@mezzo/libtorch';
-import {
-  amp,
-  autocast,
-  cuda,
-  grad,
-  nn,
-  ones,
-  optim,
-  randn,
-  setWarningHandler,
-  type Tensor,
-  type Warning,
-} from '../src/index.ts';
+import { amp, autocast, cuda, grad, nn, ones, optim, randn, type Tensor } from '../src/index.ts';
+import { heardDuring } from './heard-during.ts';
 
 const { Parameter } = nn;
 
@@ -29,17 +18,6 @@ function threadState() {
 }
 
 const OUTSIDE = { cpu: [false, 'bfloat16'], cuda: [false, 'float16'], cache: true, nesting: 0 };
-
-function heardDuring(run: () => void): Warning[] {
-  const heard: Warning[] = [];
-  setWarningHandler((warning) => heard.push(warning));
-  try {
-    run();
-  } finally {
-    setWarningHandler(null);
-  }
-  return heard;
-}
 
 const matrix = () => randn([8, 8]);
 

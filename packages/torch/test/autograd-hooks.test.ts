@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { native } from '@mezzo/libtorch';
-import { enableGrad, grad, nn, noGrad, ones, scope, type Tensor, TorchError, tensor } from '../src/index.ts';
+import {
+  enableGrad,
+  grad,
+  memory,
+  nn,
+  noGrad,
+  ones,
+  scope,
+  type Tensor,
+  TorchError,
+  tensor,
+} from '../src/index.ts';
 import { numbersOf } from './assert-close.ts';
 import { assertNothingLeft } from './assert-memory.ts';
 import { testOnBothThreads } from './both-threads.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const leaf = (...values: number[]) => tensor(values, { requiresGrad: true });
 
@@ -135,10 +145,10 @@ describe('tensor hooks', () => {
         for (const handle of handles) handle.remove();
       });
     for (let i = 0; i < 30; i++) round();
-    collectGarbage();
+    memory.collectGarbage();
     const [before, references] = [native().memoryStats(), native().autogradReferences()];
     for (let i = 0; i < 300; i++) round();
-    collectGarbage();
+    memory.collectGarbage();
     assertNothingLeft(before, native().memoryStats());
     assert.equal(native().autogradReferences(), references);
   });

@@ -9,7 +9,6 @@ import {
   useDeterministicAlgorithms,
   zeros,
 } from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const noGpu = cuda.isAvailable() ? 'there is a CUDA device' : false;
 const needsGpu = cuda.isAvailable() ? false : 'needs a CUDA device';
@@ -54,7 +53,7 @@ test('the CPU is described', () => {
 });
 
 test('memory.stats counts live tensors and bytes, the peak and its reset', () => {
-  collectGarbage();
+  memory.collectGarbage();
   scope(() => {
     const before = memory.stats();
     scope(() => {
@@ -117,6 +116,23 @@ describe('cuda', () => {
     cuda.synchronize();
     assert.equal(event.query(), true);
     assert.equal(event.query(), true);
+  });
+
+  test('with a GPU: the time between two events, NaN until the device has come to the second', {
+    skip: needsGpu,
+  }, () => {
+    const [from, to] = [new cuda.Event({ enableTiming: true }), new cuda.Event({ enableTiming: true })];
+    assert.throws(() => from.elapsedTime(to), { code: 'BAD_ARGUMENT', message: 'no such CUDA event' });
+    from.record();
+    let x = zeros([4096, 4096], { device: 'cuda' });
+    for (let i = 0; i < 100; i++) x = x.matmul(x);
+    to.record();
+    // Nothing waits: the device has just begun.
+    assert.ok(Number.isNaN(from.elapsedTime(to)));
+    to.wait();
+    assert.ok(from.elapsedTime(to) > 0);
+    assert.equal(to.query(), true);
+    assert.throws(() => from.elapsedTime(to), { code: 'BAD_ARGUMENT', message: 'no such CUDA event' });
   });
 
   test('with a GPU: name, capability and memory', { skip: needsGpu }, () => {

@@ -6,6 +6,7 @@ import {
   checkpointSequential,
   grad,
   manualSeed,
+  memory,
   noGrad,
   ones,
   randn,
@@ -19,7 +20,6 @@ import { numbersOf } from './assert-close.ts';
 import { assertNothingLeft } from './assert-memory.ts';
 import { testOnBothThreads } from './both-threads.ts';
 import { everything, network } from './checkpoint-network.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const leaf = (...values: number[]) => tensor(values, { requiresGrad: true });
 
@@ -175,10 +175,10 @@ describe('checkpoint', () => {
         model.zeroGrad();
       });
     for (let i = 0; i < 20; i++) round(i);
-    collectGarbage();
+    memory.collectGarbage();
     const [before, references] = [native().memoryStats(), native().autogradReferences()];
     for (let i = 0; i < 200; i++) round(i);
-    collectGarbage();
+    memory.collectGarbage();
     assertNothingLeft(before, native().memoryStats());
     assert.equal(native().autogradReferences(), references);
   });

@@ -7,6 +7,7 @@ import {
   isGradEnabled,
   keep,
   manualSeed,
+  memory,
   noGrad,
   ones,
   randn,
@@ -18,7 +19,6 @@ import {
 import { numbersOf } from './assert-close.ts';
 import { assertNothingLeft } from './assert-memory.ts';
 import { testOnBothThreads } from './both-threads.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const leaf = (...values: number[]) => tensor(values, { requiresGrad: true });
 
@@ -353,10 +353,10 @@ describe('autograd.Function', () => {
           if (i % 3 === 2) assert.throws(() => y.sum().backward());
         });
       for (let i = 0; i < 30; i++) round(i);
-      collectGarbage();
+      memory.collectGarbage();
       const [before, references] = [native().memoryStats(), native().autogradReferences()];
       for (let i = 0; i < 300; i++) round(i);
-      collectGarbage();
+      memory.collectGarbage();
       assertNothingLeft(before, native().memoryStats());
       assert.equal(native().autogradReferences(), references);
     },
@@ -366,7 +366,7 @@ describe('autograd.Function', () => {
     const references = native().autogradReferences();
     for (let i = 0; i < 200; i++) Cube.apply(Cube.apply(leaf(1, 2)));
     for (let i = 0; i < 20 && native().autogradReferences() > references; i++) {
-      collectGarbage();
+      memory.collectGarbage();
       await new Promise(setImmediate);
     }
     assert.equal(native().autogradReferences(), references);

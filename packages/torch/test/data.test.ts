@@ -2,27 +2,16 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '@mezzo/libtorch';
-import {
-  arange,
-  cuda,
-  data,
-  Generator,
-  manualSeed,
-  memory,
-  setWarningHandler,
-  type Tensor,
-  tensor,
-  type Warning,
-} from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
+import { arange, cuda, data, Generator, manualSeed, memory, tensor } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
 import { fixture } from './fixture.ts';
+import { heardDuring } from './heard-during.ts';
 
 const golden = fixture<{
   loader: Record<'default_seed_3_batch_4' | 'generator_5_batch_3_drop_last', number[][][]>;
   random_split: Record<'seed_11_lengths_7_3' | 'generator_2_fractions_of_11', number[][]>;
 }>('random_streams.json');
 
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Iterable<number | bigint>, Number);
 const range = (n: number) => Array.from({ length: n }, (_, i) => i);
 
 async function collect<B>(loader: AsyncIterable<B>): Promise<B[]> {
@@ -31,23 +20,12 @@ async function collect<B>(loader: AsyncIterable<B>): Promise<B[]> {
   return batches;
 }
 
-function heardDuring(run: () => void): Warning[] {
-  const heard: Warning[] = [];
-  setWarningHandler((warning) => heard.push(warning));
-  try {
-    run();
-  } finally {
-    setWarningHandler(null);
-  }
-  return heard;
-}
-
 describe('orders are those of PyTorch for the same seed', () => {
   test('shuffled batches of two epochs, from the default generator', async () => {
     manualSeed(3);
     const loader = new data.DataLoader(range(10), { batchSize: 4, shuffle: true });
     for (const epoch of golden.loader.default_seed_3_batch_4) {
-      assert.deepEqual((await collect(loader)).map(numbers), epoch);
+      assert.deepEqual((await collect(loader)).map(numbersOf), epoch);
     }
   });
 
@@ -55,7 +33,7 @@ describe('orders are those of PyTorch for the same seed', () => {
     const generator = new Generator().manualSeed(5);
     const loader = new data.DataLoader(range(10), { batchSize: 3, shuffle: true, dropLast: true, generator });
     for (const epoch of golden.loader.generator_5_batch_3_drop_last) {
-      assert.deepEqual((await collect(loader)).map(numbers), epoch);
+      assert.deepEqual((await collect(loader)).map(numbersOf), epoch);
     }
     assert.equal(loader.length, 3);
   });
@@ -83,7 +61,7 @@ describe('orders are those of PyTorch for the same seed', () => {
       const batches = await collect(
         new data.DataLoader(new Delayed(23), { batchSize: 4, shuffle: true, ...options }),
       );
-      orders.push(batches.map(numbers));
+      orders.push(batches.map(numbersOf));
     }
     for (const order of orders) assert.deepEqual(order, orders[0]);
   });
@@ -140,7 +118,7 @@ describe('concurrency', () => {
     await assert.rejects(
       async () => {
         for await (const batch of new data.DataLoader(new Broken(12), { batchSize: 2, numWorkers: 4 })) {
-          seen.push(numbers(batch));
+          seen.push(numbersOf(batch));
         }
       },
       { message: 'sample 5 is broken' },
@@ -152,7 +130,7 @@ describe('concurrency', () => {
   });
 
   test('leaving the loop early frees the batches fetched ahead', async () => {
-    collectGarbage();
+    memory.collectGarbage();
     const before = memory.stats().liveTensors;
     for await (const batch of new data.DataLoader(new Delayed(40), {
       batchSize: 2,
@@ -172,7 +150,7 @@ describe('batches', () => {
     const dataset = new data.TensorDataset(arange(6).view([3, 2]), tensor([10, 20, 30]));
     const batches = await collect(new data.DataLoader(dataset, { batchSize: 2 }));
     assert.deepEqual(
-      batches.map((batch) => batch.map((t) => [t!.shape, numbers(t!)])),
+      batches.map((batch) => batch.map((t) => [t!.shape, numbersOf(t!)])),
       [
         [
           [
@@ -198,7 +176,7 @@ describe('batches', () => {
       { name: 'b', box: [3, 4] as [number, number], crowd: false, id: 8n },
     ]);
     assert.deepEqual(joined.name, ['a', 'b']);
-    assert.deepEqual(joined.box.map(numbers), [
+    assert.deepEqual(joined.box.map(numbersOf), [
       [1, 3],
       [2.5, 4],
     ]);
@@ -229,7 +207,7 @@ describe('batches', () => {
   test('Subset and ConcatDataset map indices', async () => {
     const both = new data.ConcatDataset([range(3), new data.Subset(range(10), [9, 7])]);
     assert.equal(both.length, 5);
-    assert.deepEqual((await collect(new data.DataLoader(both, { batchSize: 5 }))).map(numbers), [
+    assert.deepEqual((await collect(new data.DataLoader(both, { batchSize: 5 }))).map(numbersOf), [
       [0, 1, 2, 9, 7],
     ]);
   });

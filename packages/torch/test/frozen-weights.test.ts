@@ -15,7 +15,6 @@ import {
   type Tensor,
 } from '../src/index.ts';
 import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 type Low = 'bfloat16' | 'float16';
 
@@ -157,16 +156,16 @@ test('a layer keeps one copy of each weight, half its size, and takes it along',
     scope(() => {
       const layer = frozen(() => new nn.Linear(64, 64, { bias: false }));
       const x = randn([2, 64]);
-      collectGarbage();
+      memory.collectGarbage();
       const before = memory.stats().liveBytes;
       for (let i = 0; i < 3; i++) scope(() => region('bfloat16', () => layer.forward(x)));
       return memory.stats().liveBytes - before;
     });
   const kept = use();
   assert.ok(kept >= 64 * 64 * 2 && kept < 2 * 64 * 64 * 2, `${kept} bytes`);
-  collectGarbage();
+  memory.collectGarbage();
   const before = memory.stats();
   use();
-  collectGarbage();
+  memory.collectGarbage();
   assertNothingLeft(before, memory.stats());
 });

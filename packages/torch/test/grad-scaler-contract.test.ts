@@ -1,33 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  type amp,
-  cuda,
-  full,
-  GradScaler,
-  nn,
-  optim,
-  setWarningHandler,
-  type Tensor,
-  tensor,
-  type Warning,
-  zeros,
-} from '../src/index.ts';
+import { type amp, cuda, full, GradScaler, nn, optim, type Tensor, tensor, zeros } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
+import { heardDuring } from './heard-during.ts';
 
 const { Parameter } = nn;
-
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
-
-function heardDuring(run: () => void): Warning[] {
-  const heard: Warning[] = [];
-  setWarningHandler((warning) => heard.push(warning));
-  try {
-    run();
-  } finally {
-    setWarningHandler(null);
-  }
-  return heard;
-}
 
 describe('scale()', () => {
   test('G10: keeps lists and their nesting, and makes other iterables lazy', () => {
@@ -77,7 +54,7 @@ describe('optimizers that apply the scale themselves', () => {
       paramGroups: [{ params: [param] }],
       stepSupportsAmpScaling: true,
       step(word) {
-        seen = [word, this.gradScale!.item(), this.foundInf!.item(), numbers(param.grad!)];
+        seen = [word, this.gradScale!.item(), this.foundInf!.item(), numbersOf(param.grad!)];
         return 'done';
       },
     };

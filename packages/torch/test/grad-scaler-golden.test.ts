@@ -12,6 +12,7 @@ import {
   tensor,
 } from '../src/index.ts';
 import { Parameter } from '../src/nn/parameter.ts';
+import { numbersOf } from './assert-close.ts';
 import { fixture } from './fixture.ts';
 
 type Put = 'ok' | 'inf' | 'nan' | '-inf' | 'zero';
@@ -80,11 +81,9 @@ function scalerOf(config: Scenario['config']): GradScaler {
   return new GradScaler({ device: 'cpu', ...options });
 }
 
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
-
 function assertWeights(params: readonly Tensor[], expected: readonly number[][]): void {
   expected.forEach((weights, i) => {
-    numbers(params[i]!).forEach((value, j) => {
+    numbersOf(params[i]!).forEach((value, j) => {
       const close = Object.is(value, weights[j]) || Math.abs(value - weights[j]!) <= 1e-6;
       assert.ok(close, `weight ${j} of optimizer ${i}: ${value}, expected ${weights[j]}`);
     });
@@ -115,10 +114,10 @@ function replay(
   });
   if (step.unscaled !== undefined) {
     scaler.unscale_(optimizers[0]!);
-    assert.deepEqual(numbers(params[0]!.grad!), step.unscaled);
+    assert.deepEqual(numbersOf(params[0]!.grad!), step.unscaled);
     const norm = nn.utils.clipGradNorm_(params, 1);
     assert.equal(norm.item(), step.norm);
-    numbers(params[0]!.grad!).forEach((value, j) => {
+    numbersOf(params[0]!.grad!).forEach((value, j) => {
       const expected = step.clipped![j]!;
       assert.ok(Object.is(value, expected) || Math.abs(value - expected) <= 1e-6, `clipped ${j}: ${value}`);
     });

@@ -16,12 +16,11 @@ import {
   tensor,
   zeros,
 } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
 
 const { Parameter } = nn;
 
 const int32 = (value: number) => full([], value, { dtype: 'int32' });
-
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
 
 for (const [kind, update_] of Object.entries({
   kernel: updateScale_,
@@ -131,7 +130,7 @@ for (const [kind, each] of Object.entries({ kernel: unscale_, 'list operations':
         const grad = tensor([1, 65280], { dtype });
         const found = full([], 0);
         each([grad], found, full([], 0.5));
-        assert.deepEqual([numbers(grad), found.item()], [[0.5, 32640], 0]);
+        assert.deepEqual([numbersOf(grad), found.item()], [[0.5, 32640], 0]);
         each([tensor([1, Number.POSITIVE_INFINITY], { dtype })], found, full([], 0.5));
         assert.equal(found.item(), 1);
       }
@@ -228,9 +227,9 @@ describe('sparse gradients', () => {
   test('U4: float32 values are unscaled and the step is taken', () => {
     const { param, optimizer, scaler } = withSparse([0, 2], [8, 16], 'float32');
     scaler.unscale_(optimizer);
-    assert.deepEqual(numbers(toDense(param.grad)), [2, 0, 4, 0]);
+    assert.deepEqual(numbersOf(toDense(param.grad)), [2, 0, 4, 0]);
     scaler.step(optimizer);
-    assert.deepEqual(numbers(param), [-2, 0, -4, 0]);
+    assert.deepEqual(numbersOf(param), [-2, 0, -4, 0]);
   });
 
   for (const bad of [Number.POSITIVE_INFINITY, Number.NaN]) {
@@ -238,7 +237,7 @@ describe('sparse gradients', () => {
       const { param, optimizer, scaler } = withSparse([0, 2], [8, bad], 'float32');
       scaler.step(optimizer);
       assert.equal(scaler.skipped(optimizer), true);
-      assert.deepEqual(numbers(param), [0, 0, 0, 0]);
+      assert.deepEqual(numbersOf(param), [0, 0, 0, 0]);
     });
   }
 
@@ -268,7 +267,7 @@ describe('sparse gradients', () => {
       const { param, optimizer } = withSparse([2, 2, 3], [8, 16, bad], 'float16');
       const flags = unscaleGrads(optimizer, () => full([], 0.25), true);
       assert.equal(flags.get('cpu')!.item(), flag);
-      assert.deepEqual(numbers(toDense(param.grad)), [0, 0, 6, bad / 4]);
+      assert.deepEqual(numbersOf(toDense(param.grad)), [0, 0, 6, bad / 4]);
     });
   }
 
@@ -292,5 +291,5 @@ test('U5: on CUDA, whose kernel has no bf16', {
   scaler.scale(zeros([], { device: 'cuda' }));
   scaler.step(optimizer);
   scaler.update();
-  assert.deepEqual(numbers(param), [-2, -2, -2]);
+  assert.deepEqual(numbersOf(param), [-2, -2, -2]);
 });

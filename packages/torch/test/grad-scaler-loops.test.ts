@@ -11,12 +11,12 @@ import {
   noGrad,
   ops,
   optim,
-  setWarningHandler,
   type Tensor,
   tensor,
   type Warning,
   zeros,
 } from '../src/index.ts';
+import { heardDuring } from './heard-during.ts';
 import { assertNear, batches, gradsOf, lossOf, model, stateOf } from './two-layers.ts';
 
 const { Parameter } = nn;
@@ -258,17 +258,6 @@ describe('an optimizer that unscales by itself, and bfloat16', () => {
     assertNear(fused!.norms, plain!.norms, 1e-6);
     assertNear(fused!.params, plain!.params, 1e-6);
   });
-
-  function heardDuring(run: () => void): Warning[] {
-    const heard: Warning[] = [];
-    setWarningHandler((warning) => heard.push(warning));
-    try {
-      run();
-    } finally {
-      setWarningHandler(null);
-    }
-    return heard;
-  }
 
   const note: Warning = {
     code: 'SCALER_NOT_NEEDED',

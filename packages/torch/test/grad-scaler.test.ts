@@ -14,13 +14,11 @@ import {
   tensor,
   zeros,
 } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
 import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 import { assertNear, batches, forward, gradsOf, lossOf, model, stateOf } from './two-layers.ts';
 
 const { Parameter } = nn;
-
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
 
 type Make = (params: Tensor[]) => optim.Optimizer;
 
@@ -128,7 +126,7 @@ describe('a fused optimizer under the scaler does what the plain one does', () =
         scaler.step(optimizer);
         scaler.update(8);
       }
-      return numbers(param);
+      return numbersOf(param);
     });
     assert.equal(
       runs[0]!.every((value, i) => Math.abs(value - runs[1]![i]!) < 1e-6),
@@ -296,7 +294,7 @@ test('100 scaled steps leave no tensor behind', () => {
       scaler.update();
     });
   for (let i = 0; i < 5; i++) step();
-  collectGarbage();
+  memory.collectGarbage();
   const before = memory.stats();
   for (let i = 0; i < 100; i++) step();
   const after = memory.stats();

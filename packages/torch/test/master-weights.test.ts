@@ -14,8 +14,8 @@ import {
   tensor,
   zeros,
 } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
 import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
 
@@ -33,8 +33,6 @@ const KERNELS: Record<string, Options> = {
   foreach: { foreach: true },
   fused: { fused: true },
 };
-
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
 
 const masterOf = (optimizer: optim.Optimizer, param: Tensor): Tensor =>
   optimizer.state.get(param)!.masterParam!;
@@ -132,7 +130,7 @@ test('float32 parameters of such a group get no master', () => {
     [undefined, ['masterParam']],
   );
   assert.deepEqual(
-    [numbers(full), numbers(low)],
+    [numbersOf(full), numbersOf(low)],
     [
       [-1, -2],
       [-1, -2],
@@ -180,7 +178,7 @@ describe('under a GradScaler', () => {
       param.grad = tensor(grad).to(low);
       scaler.step(optimizer);
       scaler.update();
-      return numbers(masterOf(optimizer, param));
+      return numbersOf(masterOf(optimizer, param));
     };
     return { step, scaler };
   }
@@ -220,7 +218,7 @@ test('100 steps leave no tensor behind', () => {
       optimizer.step();
     });
   for (let i = 0; i < 3; i++) step();
-  collectGarbage();
+  memory.collectGarbage();
   const before = memory.stats();
   for (let i = 0; i < 100; i++) step();
   assertNothingLeft(before, memory.stats());

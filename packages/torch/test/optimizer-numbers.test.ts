@@ -10,7 +10,7 @@ interface SavedTensor {
 }
 
 interface Case {
-  optimizer: 'SGD' | 'Adam' | 'AdamW';
+  optimizer: 'SGD' | 'Adam' | 'AdamW' | 'Adamax' | 'NAdam' | 'RAdam' | 'RMSprop';
   variant: string;
   options: Record<string, unknown>;
   late: boolean;

@@ -13,12 +13,10 @@ import {
   type Warning,
   zeros,
 } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
 import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const { Parameter } = nn;
-
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Float32Array);
 
 const param = (...values: number[]) => new Parameter(tensor(values));
 
@@ -45,7 +43,7 @@ describe('parameter groups', () => {
     );
     for (const p of [a, b, c]) p.grad = tensor([1]);
     optimizer.step();
-    assert.deepEqual(numbers(b), [1.5]);
+    assert.deepEqual(numbersOf(b), [1.5]);
   });
 
   test('an option changed between steps counts from the next one', () => {
@@ -55,7 +53,7 @@ describe('parameter groups', () => {
     optimizer.step();
     optimizer.paramGroups[0]!.lr = 2;
     optimizer.step();
-    assert.deepEqual(numbers(p), [0.25]);
+    assert.deepEqual(numbersOf(p), [0.25]);
   });
 
   test('parameters of several dtypes in one group are stepped', () => {
@@ -82,7 +80,7 @@ describe('parameter groups', () => {
     const optimizer = new optim.Adam([a, b]);
     a.grad = tensor([1]);
     optimizer.step();
-    assert.deepEqual([numbers(b), optimizer.state.has(a), optimizer.state.has(b)], [[2], true, false]);
+    assert.deepEqual([numbersOf(b), optimizer.state.has(a), optimizer.state.has(b)], [[2], true, false]);
   });
 });
 
@@ -95,7 +93,7 @@ test('a closure runs with gradients and its value is returned', () => {
     value.backward();
     return value.item();
   });
-  assert.deepEqual([loss, numbers(p)], [9, [0]]);
+  assert.deepEqual([loss, numbersOf(p)], [9, [0]]);
 });
 
 test('the step leaves gradients as they are', () => {
@@ -104,7 +102,7 @@ test('the step leaves gradients as they are', () => {
     p.grad = tensor([0.5, -0.5]);
     new optim.SGD([p], { momentum: 0.9, nesterov: true, weightDecay: 0.1, maximize: true, fused }).step();
     new optim.AdamW([p], { amsgrad: true, maximize: true, fused }).step();
-    assert.deepEqual(numbers(p.grad), [0.5, -0.5]);
+    assert.deepEqual(numbersOf(p.grad), [0.5, -0.5]);
   }
 });
 
@@ -121,7 +119,7 @@ describe('zeroGrad', () => {
     const held = tensor([3, 4]);
     a.grad = held;
     new optim.SGD([a, b]).zeroGrad({ setToNone: false });
-    assert.deepEqual([numbers(held), a.grad!.requiresGrad, b.grad], [[0, 0], false, null]);
+    assert.deepEqual([numbersOf(held), a.grad!.requiresGrad, b.grad], [[0, 0], false, null]);
   });
 });
 
@@ -141,7 +139,7 @@ describe('loadStateDict', () => {
     target.loadStateDict(saved);
     for (const values of source.state.values()) for (const value of Object.values(values)) value!.dispose();
     const state = target.stateDict();
-    assert.deepEqual(numbers(state.state[0]!.exp_avg as Tensor), [Math.fround(0.1), Math.fround(0.1)]);
+    assert.deepEqual(numbersOf(state.state[0]!.exp_avg as Tensor), [Math.fround(0.1), Math.fround(0.1)]);
     assert.equal((state.state[1]!.step as Tensor).item(), 1);
     assert.equal(target.paramGroups[1]!.lr, 0.5);
   });
@@ -253,7 +251,7 @@ describe('200 steps leave no tensor behind', () => {
           }
         });
       for (let i = 0; i < 3; i++) step();
-      collectGarbage();
+      memory.collectGarbage();
       const before = memory.stats();
       for (let i = 0; i < 200; i++) step();
       const after = memory.stats();

@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { isModule, loadPt, type PtValue, readPt, scope, type Tensor } from '../src/index.ts';
 import { numbersOf } from './assert-close.ts';
 import { fixture } from './fixture.ts';
 import { compressed, int, named, program, tensorOf, text, writePt } from './pt-file.ts';
+import { scratch } from './scratch.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'mezzo-pt-'));
-after(() => rmSync(folder, { recursive: true }));
-const at = (name: string) => join(folder, name);
+const { at } = scratch();
 const made = (name: string) => fileURLToPath(new URL(`../../test/fixtures/pt/${name}`, import.meta.url));
 
 interface Expected {

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
   loadPt,
@@ -14,12 +12,10 @@ import {
   type PtValue,
   readPt,
 } from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
 import { compressed, named, program, tensorOf, text, writePt } from './pt-file.ts';
+import { scratch } from './scratch.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'mezzo-pt-refused-'));
-after(() => rmSync(folder, { recursive: true }));
-const at = (name: string) => join(folder, name);
+const { folder, at } = scratch();
 const made = (name: string) => fileURLToPath(new URL(`../../test/fixtures/pt/${name}`, import.meta.url));
 const entry = (value: PtValue, key: PtValue): PtValue => (value as Map<PtValue, PtValue>).get(key)!;
 
@@ -143,7 +139,7 @@ describe('files made by hand are refused with code, reason and place', () => {
     test(name, () => {
       const path = writePt(at('refused.pt'), { 'data.pkl': pickle, 'data/0': ELEMENT });
       const before = readdirSync(folder);
-      collectGarbage();
+      memory.collectGarbage();
       const live = memory.stats().liveTensors;
       assert.throws(
         () => loadPt(path),

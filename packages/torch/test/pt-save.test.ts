@@ -1,15 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
 import { type DType, loadPt, nn, savePt, scope, type Tensor, tensor, zeros } from '../src/index.ts';
 import { numbersOf } from './assert-close.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'mezzo-save-pt-'));
-after(() => rmSync(folder, { recursive: true }));
-const at = (name: string) => join(folder, name);
+const { folder, at } = scratch();
 
 const DTYPES: DType[] = [
   ...([
@@ -128,6 +124,9 @@ print(json.dumps([type(state).__name__, {
     for name, t in state.items()
 }]))
 `;
+
+import { scratch } from './scratch.ts';
+
 // The container and its pickle are checked above in any case; PyTorch itself is asked where Python has it.
 if (spawnSync(python, ['-c', 'import torch']).status === 0) {
   test('torch.load(weights_only=True) gives the same tensors', () => {

@@ -14,9 +14,9 @@ import {
   randn,
   randperm,
   setRngState,
-  type Tensor,
   tensor,
 } from '../src/index.ts';
+import { numbersOf } from './assert-close.ts';
 import { fixture } from './fixture.ts';
 
 interface Streams {
@@ -40,8 +40,6 @@ const uniform_ = op('aten::uniform_');
 const normal_ = op('aten::normal_');
 const bernoulli = op('aten::bernoulli', '');
 
-const numbers = (t: Tensor) => Array.from(t.toTypedArray() as Iterable<number | bigint>, Number);
-
 /** Box-Muller goes through the mathematics library, so the last bit may differ between machines. */
 function near(actual: number[], expected: number[]): void {
   assert.equal(actual.length, expected.length);
@@ -54,14 +52,14 @@ describe('the CPU streams after manualSeed are those of PyTorch', () => {
   for (const row of golden.default) {
     test(`seed ${row.seed}`, () => {
       manualSeed(BigInt(row.seed));
-      assert.deepEqual(numbers(rand([5])), row.rand);
-      near(numbers(randn([5])), row.randn);
-      near(numbers(randn([40])).slice(-3), row.randn_40_last);
-      assert.deepEqual(numbers(randint(0, 1000, [6])), row.randint);
-      assert.deepEqual(numbers(randperm(10)), row.randperm);
-      assert.deepEqual(numbers(uniform_(empty([3]), -2, 3)), row.uniform_);
-      near(numbers(normal_(empty([3]), 1, 2)), row.normal_);
-      assert.deepEqual(numbers(bernoulli(full([8], 0.3))), row.bernoulli);
+      assert.deepEqual(numbersOf(rand([5])), row.rand);
+      near(numbersOf(randn([5])), row.randn);
+      near(numbersOf(randn([40])).slice(-3), row.randn_40_last);
+      assert.deepEqual(numbersOf(randint(0, 1000, [6])), row.randint);
+      assert.deepEqual(numbersOf(randperm(10)), row.randperm);
+      assert.deepEqual(numbersOf(uniform_(empty([3]), -2, 3)), row.uniform_);
+      near(numbersOf(normal_(empty([3]), 1, 2)), row.normal_);
+      assert.deepEqual(numbersOf(bernoulli(full([8], 0.3))), row.bernoulli);
       assert.equal(String(initialSeed()), row.initial_seed);
     });
   }
@@ -72,8 +70,8 @@ test('a generator of its own has the stream of torch.Generator and leaves the de
   const before = getRngState();
   for (const row of golden.generators) {
     const generator = new Generator().manualSeed(Number(row.seed));
-    assert.deepEqual(numbers(rand([3], { generator })), row.rand);
-    assert.deepEqual(numbers(randperm(7, { generator })), row.randperm);
+    assert.deepEqual(numbersOf(rand([3], { generator })), row.rand);
+    assert.deepEqual(numbersOf(randperm(7, { generator })), row.randperm);
     assert.equal(generator.initialSeed(), BigInt(row.seed));
   }
   assert.deepEqual(getRngState(), before);
@@ -83,13 +81,13 @@ test('a state put back repeats the stream; as bytes and as a uint8 tensor', () =
   manualSeed(9);
   rand([3]);
   const state = getRngState();
-  const first = numbers(randn([7]));
+  const first = numbersOf(randn([7]));
   setRngState(state);
-  assert.deepEqual(numbers(randn([7])), first);
+  assert.deepEqual(numbersOf(randn([7])), first);
   setRngState(tensor(state));
-  assert.deepEqual(numbers(randn([7])), first);
+  assert.deepEqual(numbersOf(randn([7])), first);
   const generator = new Generator().setState(state);
-  assert.deepEqual(numbers(randn([7], { generator })), first);
+  assert.deepEqual(numbersOf(randn([7], { generator })), first);
   assert.deepEqual(new Generator().setState(generator.getState()).getState(), generator.getState());
 });
 

@@ -3,7 +3,6 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MezzoError, memory, scope } from '../src/index.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 /** Numbers from a seed (mulberry32): the same seed gives the same cases on every machine. */
 export class Dice {
@@ -79,7 +78,7 @@ export function fuzz({ cases, seed, suffix, make, read, codes }: Campaign): Tall
   const folder = mkdtempSync(join(tmpdir(), 'mezzo-fuzz-'));
   const path = join(folder, `case${suffix}`);
   const tally: Tally = {};
-  collectGarbage();
+  memory.collectGarbage();
   try {
     for (let i = 0; i < cases; i++) {
       const { bytes, kind } = make(new Dice(seed * 1_000_003 + i));

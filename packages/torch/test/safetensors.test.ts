@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
   type DType,
@@ -22,11 +22,8 @@ import {
   zeros,
 } from '../src/index.ts';
 import { numbersOf } from './assert-close.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'mezzo-safetensors-'));
-after(() => rmSync(folder, { recursive: true }));
-const at = (name: string) => join(folder, name);
+const { folder, at } = scratch();
 
 const DTYPES: DType[] = [
   'float64',
@@ -144,7 +141,7 @@ describe('round trip', () => {
     const path = at('large.safetensors');
     const bytes = 32 * 2 ** 20;
     const large = zeros([bytes / 4]);
-    collectGarbage();
+    memory.collectGarbage();
     memory.resetPeak();
     const before = memory.stats().liveBytes;
     saveSafetensors(path, { large });
@@ -246,7 +243,7 @@ describe('damaged files are refused with the reason', () => {
   for (const [name, [make, reason]] of Object.entries(CASES)) {
     test(name, () => {
       const path = make();
-      collectGarbage();
+      memory.collectGarbage();
       const live = memory.stats().liveTensors;
       assert.throws(() => loadSafetensors(path), {
         name: 'SafetensorsError',
@@ -365,6 +362,8 @@ with open(sys.argv[1], 'rb') as file:
 metadata = header.pop('__metadata__')
 print(json.dumps([metadata, {name: values(entry, data) for name, entry in header.items()}]))
 `;
+
+import { scratch } from './scratch.ts';
 
 describe('exchange with Python', () => {
   test('Python reads our files', () => {

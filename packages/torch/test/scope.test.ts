@@ -14,16 +14,15 @@ import {
   zeros,
 } from '../src/index.ts';
 import { assertNothingLeft } from './assert-memory.ts';
-import { collectGarbage } from './collect-garbage.ts';
 
 const isLive = (t: Tensor) => native().isLive(t.handle);
 
 /** Tensors that `fn` leaves behind, once what it forgot is collected. */
 function growth(fn: () => void): number {
-  collectGarbage();
+  memory.collectGarbage();
   const before = memory.stats().liveTensors;
   fn();
-  collectGarbage();
+  memory.collectGarbage();
   return memory.stats().liveTensors - before;
 }
 
@@ -205,10 +204,10 @@ describe('memory', () => {
         });
       });
     for (let i = 0; i < 3; i++) step();
-    collectGarbage();
+    memory.collectGarbage();
     const before = memory.stats();
     for (let i = 0; i < 200; i++) step();
-    collectGarbage();
+    memory.collectGarbage();
     const after = memory.stats();
     assertNothingLeft(before, after);
   });
@@ -229,7 +228,7 @@ describe('memory', () => {
   });
 
   test('live bytes and their peak are counted', () => {
-    collectGarbage();
+    memory.collectGarbage();
     const before = memory.stats().liveBytes;
     const block = zeros([1 << 18]);
     assert.ok(memory.stats().liveBytes - before >= 1 << 20);
@@ -249,7 +248,7 @@ describe('memory', () => {
   });
 
   test('allocations beyond the limit are a typed error, and nothing leaks', () => {
-    collectGarbage();
+    memory.collectGarbage();
     const { liveTensors, liveBytes } = memory.stats();
     native().setMemoryLimit(liveBytes + 2 ** 20);
     try {

@@ -132,6 +132,7 @@ function everythingOn({ parts, images, rows }: StepMaterial, folder: string): St
     index: 0,
     memory,
     shape: [count, height, width, channels],
+    input: { width, height },
     targets: rows,
     paths: [],
   };

@@ -1,9 +1,10 @@
 import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings } from '@mezzo/detect/config';
+import { cocoTable } from '../coco-table.ts';
 import type { Command } from '../command.ts';
 import { openDetector } from '../detector.ts';
 import { UsageError } from '../failure.ts';
 import { ProgressBar } from '../progress.ts';
-import { speedLine, validationHeader, validationTable } from '../validation-table.ts';
+import { speedLine, tableWidths, validationTable } from '../validation-table.ts';
 
 export const val: Command = {
   name: 'val',
@@ -27,7 +28,7 @@ export const val: Command = {
     const metrics = await model.val({
       ...options,
       onEvent: (event) => {
-        if (event.event === 'valStep' && !json) bar.update(validationHeader(), event.step, event.steps);
+        if (event.event === 'valStep' && !json) bar.update('Validating', event.step, event.steps);
         if (event.event === 'message') terminal.note(event.text);
       },
     });
@@ -36,11 +37,9 @@ export const val: Command = {
       terminal.print(JSON.stringify(summary));
       return 0;
     }
-    for (const line of validationTable(summary, settings.verbose)) terminal.print(line);
-    if (summary.coco !== undefined) {
-      for (const [name, value] of Object.entries(summary.coco))
-        terminal.print(`${name.padStart(6)} ${value.toFixed(4)}`);
-    }
+    for (const line of validationTable(summary, settings.verbose, tableWidths(terminal)))
+      terminal.print(line);
+    if (summary.coco !== undefined) for (const line of cocoTable(summary.coco)) terminal.print(line);
     terminal.print(speedLine({ ...summary.speed }));
     if (summary.saveDir !== undefined) terminal.print(`Results saved to ${terminal.bold(summary.saveDir)}`);
     return 0;

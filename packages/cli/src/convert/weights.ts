@@ -8,11 +8,13 @@ const isPth = endsWith('.pth');
 const isSafetensors = endsWith('.safetensors');
 
 export const ptToSafetensors: Conversion = {
+  word: null,
   from: 'WEIGHTS.pt',
   to: 'safetensors',
   takes: (input, to) => (isPt(input) || isPth(input)) && (to === null || to === 'safetensors'),
   defaultOut: (input) => input.replace(/\.pth?$/i, '.safetensors'),
   fits: isSafetensors,
+  overwrites: true,
   needsLibTorch: true,
   run: async ({ input, out }) => {
     const { convertPtToSafetensors } = await import('@mezzo/detect');
@@ -21,11 +23,13 @@ export const ptToSafetensors: Conversion = {
 };
 
 export const safetensorsToPt: Conversion = {
+  word: null,
   from: 'WEIGHTS.safetensors',
   to: 'pt',
   takes: (input, to) => isSafetensors(input) && to === 'pt',
   defaultOut: (input) => input.replace(/\.safetensors$/i, '.pt'),
   fits: (out) => isPt(out) || isPth(out),
+  overwrites: true,
   needsLibTorch: true,
   run: async ({ input, out }) => {
     const { convertSafetensorsToPt } = await import('@mezzo/detect');

@@ -27,10 +27,15 @@ export const AUGMENTATION_DEFAULTS = {
   mosaic: 1,
   /** Probability of blending with a second augmented image. */
   mixup: 0,
+  /** Probability of replacing a part with that of another augmented image. */
+  cutmix: 0,
 } as const;
 
 export type AugmentationKey = keyof typeof AUGMENTATION_DEFAULTS;
 export type Augmentation = Record<AugmentationKey, number>;
+
+/** What `close_mosaic` switches off, and what batches of one shape each (`rect`) cannot have. */
+export const WITHOUT_JOINING: Partial<Augmentation> = { mosaic: 0, mixup: 0, cutmix: 0 };
 
 /** Every key that has an effect. A key outside this list must be refused unless it is at its neutral value. */
 export const AUGMENTATION_KEYS = Object.keys(AUGMENTATION_DEFAULTS) as AugmentationKey[];

@@ -1,7 +1,9 @@
 /** The random decisions for one training picture: pure functions of (seed, epoch, sample). */
 import type { Augmentation } from './augmentation.ts';
-import type { AffineParameters } from './geometry.ts';
+import { cutAreas } from './cutmix.ts';
+import type { AffineParameters, Rectangle } from './geometry.ts';
 import { type ColourJitter, colourJitter } from './hsv.ts';
+import { drawPair, type PairAugmentation, type PairDraw } from './pair-draw.ts';
 import { CounterRandom } from './random.ts';
 
 /** One picture before blending: a single image or a mosaic, and the affine map that is applied to it. */
@@ -14,10 +16,14 @@ export interface SampleDraw {
   layer: LayerDraw;
   /** The picture that is blended in; `weight` belongs to the first one. */
   mixup: { weight: number; partner: number; layer: LayerDraw } | null;
+  /** The picture that a part is taken from, and the areas of the output to try, one after the other. */
+  cutmix: { partner: number; layer: LayerDraw; areas: Rectangle[] } | null;
   colour: ColourJitter | null;
   flipud: boolean;
   fliplr: boolean;
   bgr: boolean;
+  /** Of pairs of pictures only. */
+  pair?: PairDraw;
 }
 
 export interface DrawContext {
@@ -26,9 +32,12 @@ export interface DrawContext {
   epoch: number;
   /** Index of the image in its data set. */
   sample: number;
+  /** Side of the square that mosaics and cut areas are drawn for. */
   imgsz: number;
   /** How many images partners are drawn from; a partner is an integer in [0, pool). */
   pool: number;
+  /** For pairs of pictures. */
+  pair?: PairAugmentation | null;
 }
 
 // The ratio of two blended images is close to one half: Beta(32, 32).
@@ -36,8 +45,8 @@ const MIXUP_BETA = 32;
 
 /** Draws everything random about one training picture. */
 export function drawSample(context: DrawContext): SampleDraw {
-  const { augment, seed, epoch, sample, pool } = context;
-  const stream = (name: 'mosaic' | 'affine' | 'flip' | 'colour' | 'mixup') =>
+  const { augment, seed, epoch, sample, imgsz, pool, pair } = context;
+  const stream = (name: 'mosaic' | 'affine' | 'flip' | 'colour' | 'mixup' | 'cutmix' | 'infrared') =>
     new CounterRandom(seed, name, epoch, sample);
   const mosaic = stream('mosaic');
   const affine = stream('affine');
@@ -50,14 +59,24 @@ export function drawSample(context: DrawContext): SampleDraw {
         layer: drawLayer(context, mosaic, affine),
       }
     : null;
+  const cut = stream('cutmix');
+  const cutmix = cut.chance(augment.cutmix)
+    ? {
+        areas: cutAreas(cut, { width: imgsz, height: imgsz }),
+        partner: cut.integer(pool),
+        layer: drawLayer(context, cut, cut),
+      }
+    : null;
   const flips = stream('flip');
   return {
     layer,
     mixup,
+    cutmix,
     colour: drawColour(augment, stream('colour')),
     flipud: flips.chance(augment.flipud),
     fliplr: flips.chance(augment.fliplr),
     bgr: flips.chance(augment.bgr),
+    ...(pair ? { pair: drawPair(pair, stream('infrared')) } : {}),
   };
 }
 

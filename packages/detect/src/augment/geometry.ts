@@ -7,6 +7,12 @@ import { roundHalfEven } from '../rounding.ts';
 export type Matrix = readonly [number, number, number, number, number, number, number, number, number];
 export type Rectangle = readonly [x1: number, y1: number, x2: number, y2: number];
 
+/** A box with its class, in pixels. */
+export interface PlacedBox {
+  cls: number;
+  box: Rectangle;
+}
+
 export const IDENTITY: Matrix = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 
 export interface Size {

@@ -2,6 +2,7 @@
  * The training picture in one gather. Mosaic, resize, affine map and flips are composed into one matrix per tile,
  * from output pixels straight to source pixels; the labels go through the same geometry.
  */
+import { boxesInArea, freeArea } from './cutmix.ts';
 import type { LayerDraw, SampleDraw } from './draw.ts';
 import {
   affineMatrix,
@@ -13,6 +14,7 @@ import {
   type Matrix,
   mosaicTile,
   multiply,
+  type PlacedBox,
   type Rectangle,
   type Size,
   warpBox,
@@ -42,56 +44,86 @@ interface Placement {
 /** The images of a layer: the sample itself, then the mosaic partners that its draw names. */
 export type LayerImages = LabelledSource[];
 
+/** The images of a picture and of those that its draw joins to it. */
+export interface PictureLayers {
+  own: LayerImages;
+  mixup?: LayerImages;
+  cutmix?: LayerImages;
+}
+
+/** `imgsz` is the long side that images are scaled to; mosaics need a square output of that side. */
+export interface PictureShape {
+  imgsz: number;
+  output: Size;
+  channels: number;
+}
+
 export interface TrainingPicture {
   job: WarpJob;
   /** Rows `class cx cy w h`, normalised to the output. */
   labels: Float32Array;
 }
 
-/**
- * Composes a drawn sample. `layers` holds the images of the first layer and, with mixup, of the second; the
- * output is a square of side `imgsz`.
- */
+interface Layer {
+  tiles: WarpTile[];
+  /** In pixels of the output, not flipped yet. */
+  boxes: PlacedBox[];
+}
+
+/** Composes a drawn sample from its images. */
 export function trainingPicture(
   draw: SampleDraw,
-  layers: [LayerImages] | [LayerImages, LayerImages],
-  imgsz: number,
-  channels: 1 | 3,
+  layers: PictureLayers,
+  shape: PictureShape,
 ): TrainingPicture {
-  const output = { width: imgsz, height: imgsz };
-  const flips = flipMatrix(draw, imgsz);
-  const rows: number[] = [];
-  const [first, second] = layers;
-  const tiles = layerTiles(draw.layer, first, imgsz, flips, rows);
-  const blended =
-    draw.mixup !== null && second ? layerTiles(draw.mixup.layer, second, imgsz, flips, rows) : null;
+  const { output, channels } = shape;
+  const flips = flipMatrix(draw, output);
+  const first = layerOf(draw.layer, layers.own, shape, flips);
+  const second = draw.mixup && layers.mixup ? layerOf(draw.mixup.layer, layers.mixup, shape, flips) : null;
+  const boxes = [...first.boxes, ...(second?.boxes ?? [])];
+  const pasted =
+    draw.cutmix && layers.cutmix
+      ? paste(draw.cutmix.areas, boxes, layerOf(draw.cutmix.layer, layers.cutmix, shape, flips))
+      : null;
   const job = warpJob({
     ...output,
     channels,
     bgr: draw.bgr,
     colour: draw.colour,
-    layers: blended ? [tiles, blended] : [tiles],
-    blend: blended ? draw.mixup!.weight : 1,
+    ...(draw.pair ? { pair: draw.pair } : {}),
+    tiles: first.tiles,
+    blended: second && { tiles: second.tiles, weight: draw.mixup!.weight },
+    pasted: pasted && { tiles: pasted.tiles, area: flipArea(pasted.area, draw, output) },
   });
-  return { job, labels: flipLabels(Float32Array.from(rows), draw) };
+  const rows = labelRows([...boxes, ...(pasted?.boxes ?? [])], output);
+  return { job, labels: flipLabels(rows, draw) };
 }
 
-function layerTiles(
+/** The part of `layer` that takes the place of the first free area; null when none brings an object along. */
+function paste(areas: readonly Rectangle[], boxes: readonly PlacedBox[], layer: Layer) {
+  const area = freeArea(areas, boxes);
+  const brought = area === null ? [] : boxesInArea(layer.boxes, area);
+  return area === null || brought.length === 0 ? null : { tiles: layer.tiles, boxes: brought, area };
+}
+
+function layerOf(
   draw: LayerDraw,
   images: LayerImages,
-  imgsz: number,
+  { imgsz, output }: PictureShape,
   flips: Matrix,
-  rows: number[],
-): WarpTile[] {
-  const side = draw.mosaic ? 2 * imgsz : imgsz;
-  const canvas = { width: side, height: side };
-  const output = { width: imgsz, height: imgsz };
+): Layer {
+  const canvas = draw.mosaic ? { width: 2 * imgsz, height: 2 * imgsz } : output;
   const matrix = affineMatrix(draw.affine, canvas, output);
   const toCanvas = multiply(invert(matrix), flips);
-  const placements = draw.mosaic ? mosaic(draw.mosaic.centre, images, imgsz) : single(images[0]!, imgsz);
-  for (const placement of placements)
-    collectLabels(placement, matrix, draw.affine.scale, canvas, output, rows);
-  return placements.map((placement) => tile(placement, toCanvas));
+  const placements = draw.mosaic
+    ? mosaic(draw.mosaic.centre, images, imgsz)
+    : single(images[0]!, imgsz, output);
+  return {
+    tiles: placements.map((placement) => tile(placement, toCanvas)),
+    boxes: placements.flatMap((placement) =>
+      warpedBoxes(placement, matrix, draw.affine.scale, canvas, output),
+    ),
+  };
 }
 
 function mosaic(centre: readonly [number, number], images: LayerImages, imgsz: number): Placement[] {
@@ -103,10 +135,10 @@ function mosaic(centre: readonly [number, number], images: LayerImages, imgsz: n
   });
 }
 
-function single(image: LabelledSource, imgsz: number): Placement[] {
+function single(image: LabelledSource, imgsz: number, output: Size): Placement[] {
   if (!image.source) return [];
   const scaled = fitLongSide(image.source, imgsz);
-  const { left, top } = letterbox(scaled, { width: imgsz, height: imgsz });
+  const { left, top } = letterbox(scaled, output);
   const canvas: Rectangle = [left, top, left + scaled.width, top + scaled.height];
   return [{ image, source: image.source, scaled, pad: [left, top], canvas, clip: false }];
 }
@@ -134,7 +166,7 @@ export function canvasBoxes(
   pad: readonly [number, number],
   clip: Size | null,
 ) {
-  const boxes: { cls: number; box: Rectangle }[] = [];
+  const boxes: PlacedBox[] = [];
   for (let i = 0; i < labels.length; i += LABEL_COLUMNS) {
     const cx = labels[i + 1]! * scaled.width + pad[0];
     const cy = labels[i + 2]! * scaled.height + pad[1];
@@ -147,27 +179,39 @@ export function canvasBoxes(
   return boxes;
 }
 
-function collectLabels(
+function warpedBoxes(
   { image, scaled, pad, clip }: Placement,
   matrix: Matrix,
   scale: number,
   canvas: Size,
   output: Size,
-  rows: number[],
-): void {
-  for (const { cls, box } of canvasBoxes(image.labels, scaled, pad, clip ? canvas : null)) {
+): PlacedBox[] {
+  return canvasBoxes(image.labels, scaled, pad, clip ? canvas : null).flatMap(({ cls, box }) => {
     const before = box.map((x) => x * scale) as unknown as Rectangle;
     const after = clipBox(warpBox(box, matrix), output);
-    if (!keepBox(before, after)) continue;
-    const [x1, y1, x2, y2] = after;
-    const { width, height } = output;
-    rows.push(cls, (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height);
-  }
+    return keepBox(before, after) ? [{ cls, box: after }] : [];
+  });
 }
 
-function flipMatrix({ fliplr, flipud }: SampleDraw, imgsz: number): Matrix {
-  const end = imgsz - 1;
-  return [fliplr ? -1 : 1, 0, fliplr ? end : 0, 0, flipud ? -1 : 1, flipud ? end : 0, 0, 0, 1];
+function labelRows(boxes: readonly PlacedBox[], { width, height }: Size): Float32Array {
+  const rows = new Float32Array(boxes.length * LABEL_COLUMNS);
+  for (const [i, { cls, box }] of boxes.entries()) {
+    const [x1, y1, x2, y2] = box;
+    const row = [cls, (x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height];
+    rows.set(row, i * LABEL_COLUMNS);
+  }
+  return rows;
+}
+
+function flipMatrix({ fliplr, flipud }: SampleDraw, { width, height }: Size): Matrix {
+  const [right, bottom] = [width - 1, height - 1];
+  return [fliplr ? -1 : 1, 0, fliplr ? right : 0, 0, flipud ? -1 : 1, flipud ? bottom : 0, 0, 0, 1];
+}
+
+function flipArea([x1, y1, x2, y2]: Rectangle, { fliplr, flipud }: SampleDraw, { width, height }: Size) {
+  const [left, right] = fliplr ? [width - x2, width - x1] : [x1, x2];
+  const [top, bottom] = flipud ? [height - y2, height - y1] : [y1, y2];
+  return [left, top, right, bottom] as const;
 }
 
 function flipLabels(labels: Float32Array, { fliplr, flipud }: SampleDraw): Float32Array {

@@ -12,6 +12,10 @@ export const STREAMS = {
   colour: 4,
   mixup: 5,
   shapes: 6,
+  cutmix: 7,
+  scale: 8,
+  infrared: 9,
+  night: 14,
   anchors: 15,
 } as const;
 export type Stream = keyof typeof STREAMS;

@@ -12,7 +12,12 @@ const spellings = new Spellings(OPTIONS);
 
 /** What a YAML file turned out to be. */
 export type OptionFile =
-  | { readonly kind: 'options'; readonly options: Readonly<Record<string, Value>> }
+  | {
+      readonly kind: 'options';
+      readonly options: Readonly<Record<string, Value>>;
+      /** Where each key of the file stands, `file:line: `; also of options at their default. */
+      readonly places: ReadonlyMap<string, string>;
+    }
   /** It has a `backbone`: the description of a network. */
   | { readonly kind: 'network' };
 
@@ -36,10 +41,12 @@ export async function readOptionFile(path: string, command: Command): Promise<Op
   }
   if (document.has('backbone')) return { kind: 'network' };
   const options: Record<string, Value> = {};
+  const places = new Map<string, string>();
   for (const { key, value } of document.contents.items) {
     const name = String(isScalar(key) ? key.value : key);
     const at = isScalar(key) && key.range ? lines.linePos(key.range[0]).line : 1;
     const where = `${path}:${at}: `;
+    places.set(name, where);
     if (DESCRIPTIVE.has(name)) continue;
     const spelling = spellings.find(name);
     if (spelling === undefined || spelling.negated) {
@@ -53,7 +60,7 @@ export async function readOptionFile(path: string, command: Command): Promise<Op
     if (checked === null || !appliesTo(spelling.option, command)) continue;
     if (show(checked) !== show(spelling.option.default)) options[spelling.name] = checked;
   }
-  return { kind: 'options', options };
+  return { kind: 'options', options, places };
 }
 
 async function readText(path: string): Promise<string> {

@@ -28,6 +28,7 @@ const PLACEHOLDER = {
   ints: 'N,N',
   size: 'N',
   device: 'DEVICE',
+  share: '-1|0.7',
   choice: '',
 } as const;
 

@@ -8,6 +8,7 @@ import { type OptionsOf, requireUse } from './settings.ts';
 import { fileOptions } from './table/files.ts';
 import { checkValue } from './value.ts';
 import type { Assignment } from './words.ts';
+import { fromYolov5 } from './yolov5-file.ts';
 
 /** What a command line may set in train, val and predict: the option table, and the files that hold options. */
 export const COMMAND_LINE_OPTIONS: OptionTable = { ...fileOptions, ...OPTIONS };
@@ -44,7 +45,7 @@ export async function joinLayers<C extends Command>(
         hint: `give it as model=${hyp}`,
       });
     }
-    layers.push(file.options);
+    layers.push(fromYolov5(file.options, file.places));
   }
   const joined: Record<string, Value> = Object.assign({}, ...layers);
   for (const [name, value] of Object.entries(options)) {

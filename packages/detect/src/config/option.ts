@@ -6,9 +6,20 @@ export type Command = (typeof COMMANDS)[number];
  * The kinds of value an option takes. A row may join several with `|`: the first kind that fits decides.
  *
  * `ints` a list of whole numbers · `size` an image side in pixels · `device` `cpu`, `0`, `cuda:0` ·
- * `path` a file or folder (`~` is expanded) · `choice` one of the row's `choices`.
+ * `path` a file or folder (`~` is expanded) · `choice` one of the row's `choices` · `share` -1, or a part between 0
+ * and 1.
  */
-export type Kind = 'bool' | 'int' | 'float' | 'text' | 'path' | 'ints' | 'size' | 'device' | 'choice';
+export type Kind =
+  | 'bool'
+  | 'int'
+  | 'float'
+  | 'text'
+  | 'path'
+  | 'ints'
+  | 'size'
+  | 'device'
+  | 'choice'
+  | 'share';
 
 export type Value = boolean | number | string | readonly number[] | null;
 
@@ -38,6 +49,8 @@ export interface Option {
   readonly recipe?: Readonly<Record<Recipe, Value>>;
   /** Values that mean the same as the default, met in files of other versions. */
   readonly same?: readonly Value[];
+  /** Where values of kind `share` are understood; everywhere when left out. */
+  readonly shareIn?: readonly Command[];
   /** Why any value but the default is refused: the option's function does not exist here (yet). */
   readonly refused?: string;
   /** Single values that are refused: a pattern over the value's text, and why. */
@@ -57,6 +70,7 @@ interface InputOf {
   ints: number | readonly number[];
   size: number | readonly [number, number];
   device: string | number;
+  share: number;
 }
 
 interface SettingOf {
@@ -68,6 +82,7 @@ interface SettingOf {
   ints: readonly number[];
   size: number;
   device: string;
+  share: number;
 }
 
 type Choice<O> = O extends { choices: readonly (infer C)[] } ? C : never;

@@ -4,7 +4,7 @@ import type { TableSettings, Value } from './option.ts';
 import { COMMANDS, type Command, type Option, type OptionTable, type Recipe } from './option.ts';
 import type { CheckOptions, ExplainOptions, ExportOptions, TrainOptions, ValOptions } from './options.ts';
 import { appliesTo, OPTIONS, type PredictOptions, type SettingsOf, Spellings } from './options.ts';
-import { checkValue } from './value.ts';
+import { checkValue, isShare } from './value.ts';
 import type { Assignment } from './words.ts';
 
 export interface OptionsOf {
@@ -29,6 +29,7 @@ export function resolveSettings<C extends Command>(command: C, given: OptionsOf[
     const option = Object.hasOwn(OPTIONS, key) ? OPTIONS[key]! : unknownKey(key);
     requireUse(key, option, command);
     checked.set(key, checkValue(key, option, value));
+    requireShareUse(key, option, checked.get(key), command);
   }
   const recipe = (checked.get('recipe') ?? OPTIONS.recipe!.default) as Recipe;
   const settings: Record<string, Value> = {};
@@ -69,6 +70,18 @@ export function requireUse(name: string, option: Option, command: Command): void
   throw new ConfigError('UNSUPPORTED_OPTION', `${name} is an option of ${users}, not of mezzo ${command}`, {
     option: name,
   });
+}
+
+function requireShareUse(name: string, option: Option, value: Value | undefined, command: Command): void {
+  if (!isShare(value) || option.shareIn === undefined || option.shareIn.includes(command)) return;
+  const users = option.shareIn.map((user) => `mezzo ${user}`).join(' and ');
+  throw new ConfigError(
+    'BAD_OPTION',
+    `${name}=${value} is understood by ${users}; mezzo ${command} takes a number`,
+    {
+      option: name,
+    },
+  );
 }
 
 function unknownKey(key: string): never {

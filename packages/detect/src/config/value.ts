@@ -75,15 +75,20 @@ const KINDS: Record<Kind, Reader> = {
     },
   },
   device: {
-    expected: () => 'cpu, or the number of a CUDA device such as 0 or cuda:0',
+    expected: () => 'cpu, -1, or the number of a CUDA device such as 0 or cuda:0',
     read: (value) => {
       const one = Array.isArray(value) && value.length === 1 ? (value[0] as unknown) : value;
+      if (one === -1 || one === '-1') return '-1';
       if (Number.isSafeInteger(one)) return (one as number) >= 0 ? `cuda:${one}` : undefined;
       if (typeof one !== 'string') return undefined;
       const match = /^(?:(cpu)|cuda|(?:cuda:)?(\d+))$/i.exec(one.trim());
       if (!match) return undefined;
       return match[1] ? 'cpu' : `cuda:${Number(match[2] ?? 0)}`;
     },
+  },
+  share: {
+    expected: () => '-1 or a part such as 0.7',
+    read: (value) => (isShare(value) ? value : undefined),
   },
   choice: {
     expected: (option) => oneOf(option.choices ?? []),
@@ -146,6 +151,10 @@ export function show(value: unknown): string {
   if (typeof value === 'object' || typeof value === 'function') return JSON.stringify(value) ?? String(value);
   return String(value);
 }
+
+/** Is it a value of kind `share`? */
+export const isShare = (value: unknown): value is number =>
+  value === -1 || (typeof value === 'number' && value > 0 && value < 1);
 
 function readKinds(option: Option, given: unknown, text: string): Value | undefined {
   for (const kind of kindsOf(option)) {

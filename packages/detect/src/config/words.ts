@@ -19,7 +19,17 @@ export interface ParsedWords {
 }
 
 /** Words ahead of which a bare value belongs to the flag before it. */
-const VALUE_KINDS: readonly Kind[] = ['int', 'float', 'text', 'path', 'ints', 'size', 'device', 'choice'];
+const VALUE_KINDS: readonly Kind[] = [
+  'int',
+  'float',
+  'text',
+  'path',
+  'ints',
+  'size',
+  'device',
+  'choice',
+  'share',
+];
 
 /**
  * Reads a command line after the command word. All of these set an option: `--imgsz 640`, `--imgsz=640`,

@@ -1,19 +1,25 @@
-/** Decoded images of the recent past, so that a mosaic's partners need not be decoded again. */
+/** Decoded images: those of the recent past, whose pictures join a mosaic, or all; and those kept on disk. */
 import type { NativeImage } from '@mezzo/libtorch';
 import { fitLongSide } from '../augment/geometry.ts';
 import { resizeJob, type SourceImage } from '../augment/warp-job.ts';
-import { decodeFailure, decodeImage } from './decode.ts';
+import { decodeFailure, decodeImage, UnsuitableImage } from './decode.ts';
 import { DataError } from './errors.ts';
+import type { ImageStore } from './image-store.ts';
 import type { Fault } from './inspect-image.ts';
+import { decodeInfrared } from './pairs/decode-infrared.ts';
 import type { LabelledImage } from './scan.ts';
 
 export interface DecodedOptions {
   images: readonly LabelledImage[];
   pixels: Pick<NativeImage, 'imageLetterbox'>;
+  /** Of the pictures that are made of them. */
+  channels: number;
   /** Larger images are reduced to this long side; 0 keeps them as they are. */
   imgsz: number;
   /** Never forget an image. */
   keepAll: boolean;
+  /** Where they are kept from run to run, reduced. */
+  store?: ImageStore | null;
   /** An image that does not decode is an error; otherwise it is reported once and null. */
   strict: boolean;
   onSkip?: (fault: Fault) => void;
@@ -57,15 +63,28 @@ export class DecodedImages {
   }
 
   private async load(index: number): Promise<SourceImage | null> {
-    const { path } = this.options.images[index]!;
-    let image: SourceImage;
+    const { images, channels } = this.options;
+    const { path, infrared } = images[index]!;
+    let file = path;
     try {
-      image = await decodeImage(path);
+      if (infrared === undefined) return await this.kept(path, (image) => decodeImage(image, channels));
+      const visible = await this.kept(path, decodeImage);
+      file = infrared;
+      return joined(visible, await this.kept(infrared, decodeInfrared));
     } catch (error) {
-      this.skip(index, { file: path, reason: decodeFailure(error) }, error);
+      this.skip(index, { file, reason: decodeFailure(error) }, error);
       return null;
     }
-    return this.reduce(image);
+  }
+
+  /** A file as the store has it, or decoded and reduced. */
+  private async kept(file: string, decode: (file: string) => Promise<SourceImage>): Promise<SourceImage> {
+    const { store } = this.options;
+    const known = await store?.read(file);
+    if (known) return known;
+    const reduced = await this.reduce(await decode(file));
+    await store?.write(file, reduced);
+    return reduced;
   }
 
   private skip(index: number, fault: Fault, cause: unknown): void {
@@ -82,8 +101,28 @@ export class DecodedImages {
     const { imgsz, pixels } = this.options;
     if (imgsz === 0 || Math.max(image.width, image.height) <= imgsz) return image;
     const size = fitLongSide(image, imgsz);
-    const reduced = new Uint8Array(size.width * size.height * 3);
-    await pixels.imageLetterbox(reduced, resizeJob(image, size), image.pixels);
+    const area = 3 * image.width * image.height;
+    const reducedArea = 3 * size.width * size.height;
+    const groups = image.pixels.length / area;
+    const reduced = new Uint8Array(groups * reducedArea);
+    const job = resizeJob(image, size);
+    for (let group = 0; group < groups; group++) {
+      const out = reduced.subarray(group * reducedArea, (group + 1) * reducedArea);
+      await pixels.imageLetterbox(out, job, image.pixels.subarray(group * area, (group + 1) * area));
+    }
     return { pixels: reduced, ...size };
   }
+}
+
+/** Both pictures of a pair, one after the other. */
+function joined(visible: SourceImage, infrared: SourceImage): SourceImage {
+  const { width, height } = visible;
+  if (infrared.width !== width || infrared.height !== height) {
+    const sizes = `${infrared.width} x ${infrared.height} pixels, the visible one ${width} x ${height}`;
+    throw new UnsuitableImage(`it has ${sizes}`);
+  }
+  const pixels = new Uint8Array(visible.pixels.length + infrared.pixels.length);
+  pixels.set(visible.pixels);
+  pixels.set(infrared.pixels, visible.pixels.length);
+  return { width, height, pixels };
 }

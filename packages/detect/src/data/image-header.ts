@@ -2,11 +2,13 @@
 import { type FileHandle, open } from 'node:fs/promises';
 
 export interface ImageHeader {
-  /** After the EXIF orientation. */
+  /** As stored. */
   width: number;
   height: number;
   /** Whether the file ends as its format demands; a file that does not may be truncated. */
   complete: boolean;
+  /** Whether EXIF data may turn the picture: what the decoder makes of it counts. */
+  exif: boolean;
 }
 
 const HEAD_BYTES = 16384;
@@ -59,11 +61,28 @@ async function pngHeader(reader: Reader, size: number): Promise<ImageHeader | nu
   const header = await reader.at(16, 8);
   if (header.length < 8) return null;
   const end = await reader.at(Math.max(0, size - PNG_END.length), PNG_END.length);
-  return { width: header.readUInt32BE(0), height: header.readUInt32BE(4), complete: end.equals(PNG_END) };
+  return {
+    width: header.readUInt32BE(0),
+    height: header.readUInt32BE(4),
+    complete: end.equals(PNG_END),
+    exif: await hasExif(reader),
+  };
+}
+
+/** Does an eXIf chunk come before the pixels? */
+async function hasExif(reader: Reader): Promise<boolean> {
+  for (let position = PNG_START.length; ; ) {
+    const chunk = await reader.at(position, 8);
+    if (chunk.length < 8) return false;
+    const name = chunk.toString('latin1', 4, 8);
+    if (name === 'eXIf') return true;
+    if (name === 'IDAT' || name === 'IEND') return false;
+    position += 12 + chunk.readUInt32BE(0);
+  }
 }
 
 async function jpegHeader(reader: Reader, size: number): Promise<ImageHeader | null> {
-  let turned = false;
+  let exif = false;
   for (let position = 2; ; ) {
     const marker = await reader.at(position, 4);
     if (marker.length < 4 || marker[0] !== 0xff) return null;
@@ -73,15 +92,14 @@ async function jpegHeader(reader: Reader, size: number): Promise<ImageHeader | n
       continue;
     }
     const length = marker.readUInt16BE(2);
-    if (kind === 0xe1) turned = isTurned(await reader.at(position + 4, length - 2));
+    if (kind === 0xe1) exif ||= (await reader.at(position + 4, 4)).toString('latin1') === 'Exif';
     if (isFrame(kind)) {
       const frame = await reader.at(position + 5, 4);
       if (frame.length < 4) return null;
       const height = frame.readUInt16BE(0);
       const width = frame.readUInt16BE(2);
       const end = await reader.at(size - JPEG_END.length, JPEG_END.length);
-      const complete = end.equals(JPEG_END);
-      return turned ? { width: height, height: width, complete } : { width, height, complete };
+      return { width, height, complete: end.equals(JPEG_END), exif };
     }
     position += 2 + length;
   }
@@ -90,23 +108,4 @@ async function jpegHeader(reader: Reader, size: number): Promise<ImageHeader | n
 /** Start-of-frame markers: C0 … CF without the tables DHT (C4), JPG (C8) and DAC (CC). */
 function isFrame(kind: number): boolean {
   return kind >= 0xc0 && kind <= 0xcf && kind !== 0xc4 && kind !== 0xc8 && kind !== 0xcc;
-}
-
-const ORIENTATION = 0x0112;
-
-/** Whether an EXIF segment says that the picture lies on its side (orientations 5 to 8). */
-function isTurned(segment: Buffer): boolean {
-  if (segment.toString('latin1', 0, 6) !== 'Exif\0\0' || segment.length < 14) return false;
-  const tiff = segment.subarray(6);
-  const little = tiff.toString('latin1', 0, 2) === 'II';
-  const u16 = (at: number) => (little ? tiff.readUInt16LE(at) : tiff.readUInt16BE(at));
-  const directory = little ? tiff.readUInt32LE(4) : tiff.readUInt32BE(4);
-  if (directory + 2 > tiff.length) return false;
-  const count = u16(directory);
-  for (let i = 0; i < count; i++) {
-    const entry = directory + 2 + 12 * i;
-    if (entry + 12 > tiff.length) return false;
-    if (u16(entry) === ORIENTATION) return u16(entry + 8) >= 5 && u16(entry + 8) <= 8;
-  }
-  return false;
 }

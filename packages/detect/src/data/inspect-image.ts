@@ -1,19 +1,19 @@
 /** Everything a scan learns about one image: its size, its labels, or why it cannot be used. */
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-import { decodeFailure, decodeImage, probeImage } from './decode.ts';
+
+import { fitsColour } from './channels.ts';
+import { decodeFailure, decodePixels, probeImage } from './decode.ts';
 import { readImageHeader } from './image-header.ts';
-import { parseLabels } from './label-file.ts';
+import type { LeftOut } from './label-rows.ts';
+import type { LabelSource } from './label-source.ts';
 
 /** A usable image; `rows` are `class cx cy w h`, one after another. */
 export interface Inspected {
   width: number;
   height: number;
   rows: number[];
-  /** Whether it has a label file; an image without one is background. */
+  /** Whether it has labels, be they empty; an image without is background. */
   labelled: boolean;
-  duplicates: number;
-  flat: number;
+  leftOut: LeftOut[];
 }
 
 /** An unusable image: the file at fault, its line where there is one, and the reason. */
@@ -25,51 +25,49 @@ export interface Fault {
 
 export const MIN_SIDE = 10;
 
-/** The label file of an image: the last folder `images` becomes `labels`, the suffix becomes .txt. */
-export function labelPath(image: string): string {
-  const folder = `${path.sep}images${path.sep}`;
-  const at = image.lastIndexOf(folder);
-  const moved =
-    at < 0 ? image : `${image.slice(0, at)}${path.sep}labels${path.sep}${image.slice(at + folder.length)}`;
-  return `${moved.slice(0, moved.length - path.extname(moved).length)}.txt`;
-}
-
-/** Reads an image's header and its label file. */
-export async function inspectImage(image: string, classes: number): Promise<Inspected | Fault> {
-  const size = await imageSize(image);
+/** Reads an image's header and its labels, for a network of so many channels. */
+export async function inspectImage(
+  image: string,
+  source: LabelSource,
+  channels: number,
+): Promise<Inspected | Fault> {
+  const size = await imageSize(image, channels);
   if ('reason' in size) return { file: image, reason: size.reason };
   const { width, height } = size;
   if (width < MIN_SIDE || height < MIN_SIDE) {
     return { file: image, reason: `${width} x ${height} pixels: each side must have at least ${MIN_SIDE}` };
   }
-  const file = labelPath(image);
-  let text: string;
+  const { file } = source;
+  let text: string | null;
   try {
-    text = await readFile(file, 'utf8');
+    text = await source.read();
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT') return { file, reason: message };
-    return { width, height, rows: [], labelled: false, duplicates: 0, flat: 0 };
+    return { file, reason: (error as Error).message };
   }
-  const labels = parseLabels(text, classes);
+  if (text === null) return { width, height, rows: [], labelled: false, leftOut: [] };
+  const labels = source.parse(text, size);
   if ('reason' in labels) return { file, ...labels };
   return { width, height, labelled: true, ...labels };
 }
 
-async function imageSize(image: string): Promise<{ width: number; height: number } | { reason: string }> {
+/** Width and height of an image that a network of so many channels can use, or why it cannot. */
+export async function imageSize(
+  image: string,
+  channels: number,
+): Promise<{ width: number; height: number } | { reason: string }> {
   try {
     const header = await readImageHeader(image);
-    if (header === null) return await probeImage(image);
+    if (header === null) return await probeImage(image, channels);
     // A file without its proper end may still be whole, with something appended: only decoding tells.
-    if (!header.complete && !(await decodes(image))) return { reason: 'the file is truncated' };
-    return header;
+    if (!header.complete && !(await decodes(image, channels))) return { reason: 'the file is truncated' };
+    return fitsColour(channels) && !header.exif ? header : await probeImage(image, channels);
   } catch (error) {
     return { reason: decodeFailure(error) };
   }
 }
 
-async function decodes(image: string): Promise<boolean> {
-  return decodeImage(image).then(
+async function decodes(image: string, channels: number): Promise<boolean> {
+  return decodePixels(image, channels).then(
     () => true,
     () => false,
   );

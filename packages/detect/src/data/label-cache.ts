@@ -1,34 +1,38 @@
 /**
- * Remembers what a scan found, image by image, in the user's cache folder. An entry holds as long as the image
- * and its label file keep their size, times and inode: a change of content always moves the change time.
+ * Remembers what a scan found, image by image, in the user's cache folder. An entry holds while the image and its
+ * labels keep their content. Files whose size, times and inode are as before are trusted without reading: a change of
+ * content always moves the change time. Of others (copied, touched, checked out anew) the content decides: a SHA-256 of
+ * all that the finding was made of, the labels and of the image its size, beginning and end.
  */
 import { createHash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { mezzoHome } from '@mezzo/libtorch';
-import { type Fault, type Inspected, labelPath } from './inspect-image.ts';
+import type { Fault, Inspected } from './inspect-image.ts';
+import { stampOf } from './label-source.ts';
+import type { ListedImage } from './split-source.ts';
 
 type Finding = Inspected | Fault;
 interface Entry {
   stamp: string;
-  finding: Finding;
+  content: string;
+  finding: Inspected;
 }
 interface CacheFile {
   version: number;
   entries: Record<string, Entry>;
 }
 
-const VERSION = 1;
+const VERSION = 2;
 // A file changed within the clock's grain of a scan could change again unseen.
 const SETTLED_NS = 1_000_000_000n;
+const UNSETTLED = '';
+/** Bytes of an image's beginning and end that its header and its completeness are read from. */
+const END_BYTES = 16384;
 
-/** Where the findings about a split are kept: its images, and the number of classes that rows were checked for. */
-export function cacheFile(sources: readonly string[], classes: number): string {
-  const key = createHash('sha256')
-    .update(JSON.stringify([sources, classes]))
-    .digest('hex')
-    .slice(0, 24);
+/** Where the findings about a split are kept: by its sources, and all that findings depend on besides files. */
+export function cacheFile(...about: readonly unknown[]): string {
+  const key = createHash('sha256').update(JSON.stringify(about)).digest('hex').slice(0, 24);
   return path.join(mezzoHome(), 'labels', `${key}.json`);
 }
 
@@ -57,17 +61,19 @@ export class LabelCache {
   }
 
   /** The finding about an image: the remembered one while it is valid, else that of `inspect`. */
-  async find(image: string, inspect: () => Promise<Finding>): Promise<Finding> {
-    const stamp = await stampOf(image);
+  async find(listed: ListedImage, inspect: () => Promise<Finding>): Promise<Finding> {
+    const { image } = listed;
     const remembered = this.known.get(image);
-    if (stamp !== null && remembered?.stamp === stamp.text) {
-      this.hits++;
-      this.entries[image] = remembered;
-      return remembered.finding;
+    const stamp = await stateOf(listed);
+    if (remembered && stamp !== UNSETTLED && remembered.stamp === stamp) return this.keep(image, remembered);
+    this.changed = true;
+    const content = await contentOf(listed);
+    if (remembered && content !== null && remembered.content === content) {
+      return this.keep(image, { ...remembered, stamp });
     }
     const finding = await inspect();
-    this.changed = true;
-    if (stamp?.settled) this.entries[image] = { stamp: stamp.text, finding };
+    // Faulty images are few, and looked at again: their owner is about to mend them.
+    if (content !== null && !('reason' in finding)) this.entries[image] = { stamp, content, finding };
     return finding;
   }
 
@@ -85,18 +91,45 @@ export class LabelCache {
       throw error;
     }
   }
+
+  private keep(image: string, entry: Entry): Inspected {
+    this.hits++;
+    this.entries[image] = entry;
+    return entry.finding;
+  }
 }
 
-/** Identifies the state of an image and its label file; null when the image is not there. */
-async function stampOf(image: string): Promise<{ text: string; settled: boolean } | null> {
-  const [picture, label] = await Promise.all([look(image), look(labelPath(image))]);
-  if (picture === null) return null;
-  const parts = [picture, label].map((s) => (s ? `${s.size} ${s.mtimeNs} ${s.ctimeNs} ${s.ino}` : '-'));
-  const latest = label && label.ctimeNs > picture.ctimeNs ? label.ctimeNs : picture.ctimeNs;
-  return { text: parts.join(' '), settled: BigInt(Date.now()) * 1_000_000n - latest > SETTLED_NS };
+/** Identifies the state of an image and its labels without reading them; `UNSETTLED` when that cannot be trusted. */
+async function stateOf({ image, labels }: ListedImage): Promise<string> {
+  const [picture, label] = await Promise.all([stampOf(image), labels.stamp()]);
+  if (picture === null) return UNSETTLED;
+  const latest = label && label.changed > picture.changed ? label.changed : picture.changed;
+  const settled = BigInt(Date.now()) * 1_000_000n - latest > SETTLED_NS;
+  return settled ? `${picture.text} ${sha256(label?.text ?? '-')}` : UNSETTLED;
 }
 
-/** The state of a file; null when it cannot be looked at: why is found out, and told, when it is read. */
-async function look(file: string): Promise<BigIntStats | null> {
-  return stat(file, { bigint: true }).catch(() => null);
+/** Hash of what a finding is made of; null when that cannot be read: why is told by the inspection. */
+async function contentOf({ image, labels }: ListedImage): Promise<string | null> {
+  try {
+    const text = await labels.read();
+    const handle = await open(image);
+    try {
+      const { size } = await handle.stat();
+      const hash = createHash('sha256').update(`${size} ${text === null ? 'none' : sha256(text)} `);
+      const buffer = Buffer.alloc(END_BYTES);
+      for (const position of new Set([0, Math.max(0, size - END_BYTES)])) {
+        const { bytesRead } = await handle.read(buffer, 0, END_BYTES, position);
+        hash.update(buffer.subarray(0, bytesRead));
+      }
+      return hash.digest('base64url');
+    } finally {
+      await handle.close();
+    }
+  } catch {
+    return null;
+  }
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
 }

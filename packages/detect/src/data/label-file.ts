@@ -1,50 +1,18 @@
 /** Label files: one object a line, `class cx cy w h` or a polygon `class x1 y1 x2 y2 …`, normalised to the image. */
-
-/** What a label file says. */
-export interface Labels {
-  /** Rows `class cx cy w h`, one after another. */
-  rows: number[];
-  /** Repeated rows that were left out. */
-  duplicates: number;
-  /** Boxes without area that were left out. */
-  flat: number;
-}
-
-/** Why a label file cannot be used. */
-export interface LabelProblem {
-  line: number;
-  reason: string;
-}
-
-const LOW = -0.01;
-const HIGH = 1.01;
+import { isOutside, type LabelProblem, LabelRows, type Labels } from './label-rows.ts';
 
 /** Parses the text of a label file; polygons become the boxes around them. */
 export function parseLabels(text: string, classes: number): Labels | LabelProblem {
-  const rows: number[] = [];
-  const seen = new Set<string>();
-  let duplicates = 0;
-  let flat = 0;
+  const labels = new LabelRows();
   for (const [index, line] of text.split('\n').entries()) {
     const words = line.trim().split(/\s+/);
     if (words[0] === '') continue;
     const values = words.map(Number);
     const reason = rowProblem(words, values, classes);
     if (reason !== null) return { line: index + 1, reason };
-    const row = values.length === 5 ? values : boxAround(values);
-    if (row[3]! <= 0 || row[4]! <= 0) {
-      flat++;
-      continue;
-    }
-    const key = row.join(' ');
-    if (seen.has(key)) {
-      duplicates++;
-      continue;
-    }
-    seen.add(key);
-    rows.push(...row);
+    labels.add(values.length === 5 ? values : boxAround(values), index + 1);
   }
-  return { rows, duplicates, flat };
+  return labels.labels;
 }
 
 function rowProblem(words: string[], values: number[], classes: number): string | null {
@@ -58,7 +26,7 @@ function rowProblem(words: string[], values: number[], classes: number): string 
   if (!Number.isInteger(id)) return `class ${words[0]} is not a whole number`;
   if (id < 0 || id >= classes)
     return `class ${id} is out of range: data.yaml has ${classes} (0 … ${classes - 1})`;
-  const outside = values.findIndex((value, i) => i > 0 && (value < LOW || value > HIGH));
+  const outside = values.findIndex((value, i) => i > 0 && isOutside(value));
   if (outside > 0) return `${words[outside]} is outside 0 … 1: coordinates are fractions of the image`;
   return null;
 }

@@ -1,29 +1,12 @@
 /** Finding and checking the images of a split. */
-import { readdir, readFile, stat } from 'node:fs/promises';
-import path from 'node:path';
+import { COLOUR_CHANNELS } from './channels.ts';
 import { mapConcurrent } from './concurrent.ts';
 import type { DataSet, SplitName } from './data-yaml.ts';
 import { DataError } from './errors.ts';
-import { type Fault, inspectImage, labelPath } from './inspect-image.ts';
+import { IMAGE_SUFFIXES } from './image-files.ts';
+import { type Fault, inspectImage } from './inspect-image.ts';
 import { cacheFile, LabelCache } from './label-cache.ts';
-
-/** Suffixes of image files, in lower case. */
-export const IMAGE_SUFFIXES = [
-  'avif',
-  'bmp',
-  'dng',
-  'heic',
-  'heif',
-  'jp2',
-  'jpeg',
-  'jpeg2000',
-  'jpg',
-  'mpo',
-  'png',
-  'tif',
-  'tiff',
-  'webp',
-] as const;
+import { type ListedImage, listSource, placeOf, type SplitSource } from './split-source.ts';
 
 /** An image of a split with its labels: rows `class cx cy w h`, normalised to the image. */
 export interface LabelledImage {
@@ -31,6 +14,8 @@ export interface LabelledImage {
   width: number;
   height: number;
   labels: Float32Array;
+  /** The infrared picture of the same view and size, where the data set consists of pairs. */
+  infrared?: string;
 }
 
 export interface ScanReport {
@@ -40,9 +25,8 @@ export interface ScanReport {
   /** Usable images without any object. */
   backgrounds: number;
   boxes: number;
-  /** Repeated label rows and boxes without area that were left out. */
-  duplicates: number;
-  flat: number;
+  /** Objects that were not taken over, by the reason: how many, and the first of them. */
+  leftOut: { what: string; count: number; first: string }[];
   skipped: Fault[];
   /** Images that had not changed since an earlier scan. */
   remembered: number;
@@ -80,16 +64,36 @@ const LISTED = 10;
  * @throws {DataError} when there is no image, no label, or only bad ones; with `strict` for any bad one
  */
 export async function scanSplit(data: DataSet, name: SplitName, options: ScanOptions = {}): Promise<Split> {
-  const { strict = false, singleCls = false, classes = null, fraction = 1, cache = true, signal } = options;
+  const sources = splitSources(data, name);
+  return scanListed(data, name, await listImages(data, sources, name), options);
+}
+
+/** @throws {DataError} when the split was not asked for */
+export function splitSources(data: DataSet, name: SplitName): readonly SplitSource[] {
   const sources = data.splits[name];
-  if (!sources) throw new DataError(`${data.file}: there is no '${name}:'`, { hint: `add '${name}:' to it` });
-  const all = await listImages(sources, name);
+  if (sources) return sources;
+  throw new DataError(`${data.file}: there is no '${name}:'`, { hint: `add '${name}:' to it` });
+}
+
+/**
+ * Reads the headers and labels of images that are listed already.
+ * @throws {DataError} as {@link scanSplit}
+ */
+export async function scanListed(
+  data: DataSet,
+  name: SplitName,
+  all: readonly ListedImage[],
+  options: ScanOptions = {},
+): Promise<Split> {
+  const { strict = false, singleCls = false, classes = null, fraction = 1, cache = true, signal } = options;
+  const sources = splitSources(data, name);
   const files = fraction < 1 ? all.slice(0, Math.max(1, Math.round(all.length * fraction))) : all;
-  const store = cache ? await LabelCache.open(cacheFile(sources, data.names.length)) : null;
-  const findings = await mapConcurrent(files, READERS, async (file) => {
+  const channels = data.channels ?? COLOUR_CHANNELS;
+  const store = cache ? await LabelCache.open(cacheFile(sources, data.names, channels)) : null;
+  const findings = await mapConcurrent(files, READERS, async (listed) => {
     signal?.throwIfAborted();
-    const inspect = () => inspectImage(file, data.names.length);
-    return store ? store.find(file, inspect) : inspect();
+    const inspect = () => inspectImage(listed.image, listed.labels, channels);
+    return store ? store.find(listed, inspect) : inspect();
   });
   const skipped: Fault[] = [];
   const images: LabelledImage[] = [];
@@ -98,26 +102,30 @@ export async function scanSplit(data: DataSet, name: SplitName, options: ScanOpt
     found: files.length,
     backgrounds: 0,
     boxes: 0,
-    duplicates: 0,
-    flat: 0,
+    leftOut: [],
     skipped,
     remembered: store?.hits ?? 0,
     cacheProblem: await saveProblem(store),
   };
   let labelled = 0;
+  const leftOut = new Map<string, ScanReport['leftOut'][number]>();
   for (const [i, finding] of findings.entries()) {
     if ('reason' in finding) {
       skipped.push(finding);
       continue;
     }
     const labels = chooseRows(finding.rows, singleCls, classes);
-    images.push({ path: files[i]!, width: finding.width, height: finding.height, labels });
+    images.push({ path: files[i]!.image, width: finding.width, height: finding.height, labels });
     labelled += finding.labelled ? 1 : 0;
     report.backgrounds += labels.length === 0 ? 1 : 0;
     report.boxes += labels.length / 5;
-    report.duplicates += finding.duplicates;
-    report.flat += finding.flat;
+    for (const { what, line } of finding.leftOut) {
+      const known = leftOut.get(what);
+      if (known) known.count++;
+      else leftOut.set(what, { what, count: 1, first: place(files[i]!.labels.file, line) });
+    }
   }
+  report.leftOut = [...leftOut.values()];
   report.images = images.length;
   refuse(name, files, report, labelled, strict);
   return { name, images, names: singleCls ? ['item'] : data.names, report };
@@ -125,7 +133,7 @@ export async function scanSplit(data: DataSet, name: SplitName, options: ScanOpt
 
 function refuse(
   name: SplitName,
-  files: string[],
+  files: readonly ListedImage[],
   report: ScanReport,
   labelled: number,
   strict: boolean,
@@ -133,7 +141,7 @@ function refuse(
   const { skipped, found, images } = report;
   if (images === 0) {
     throw new DataError(`${name}: none of the ${found} images can be used\n${listFaults(skipped)}`, {
-      hint: 'correct the files named above',
+      hint: 'correct the files named above, or what the data.yaml says about them',
     });
   }
   if (strict && skipped.length > 0) {
@@ -145,8 +153,8 @@ function refuse(
     );
   }
   if (labelled === 0) {
-    const first = files[0]!;
-    throw new DataError(`${name}: no image has a label file; for ${first} it would be ${labelPath(first)}`, {
+    const { image, labels } = files[0]!;
+    throw new DataError(`${name}: no image has a label file; for ${image} it would be ${labels.file}`, {
       hint: "labels lie beside the images, with 'labels' in place of the last folder 'images', one .txt an image",
     });
   }
@@ -154,11 +162,26 @@ function refuse(
 
 /** Faults as indented lines `file:line: reason`, the first ten of them. */
 export function listFaults(faults: readonly Fault[]): string {
-  const lines = faults
-    .slice(0, LISTED)
-    .map(({ file, line, reason }) => `  ${file}${line === undefined ? '' : `:${line}`}: ${reason}`);
+  const lines = faults.slice(0, LISTED).map(({ file, line, reason }) => `  ${place(file, line)}: ${reason}`);
   if (faults.length > LISTED) lines.push(`  … and ${faults.length - LISTED} more`);
   return lines.join('\n');
+}
+
+function place(file: string, line: number | undefined): string {
+  return line === undefined ? file : `${file}:${line}`;
+}
+
+/** What a person should know about a scan: images that were skipped, and labels that were left out. */
+export function scanWarnings(name: SplitName, { skipped, found, leftOut }: ScanReport): string[] {
+  const warnings: string[] = [];
+  if (skipped.length > 0) {
+    warnings.push(`${name}: ${skipped.length} of ${found} images were skipped\n${listFaults(skipped)}`);
+  }
+  if (leftOut.length > 0) {
+    const lines = leftOut.map(({ what, count, first }) => `  ${count} x ${what} (first: ${first})`);
+    warnings.push(`${name}: labels were left out\n${lines.join('\n')}`);
+  }
+  return warnings;
 }
 
 function chooseRows(
@@ -184,43 +207,15 @@ async function saveProblem(store: LabelCache | null): Promise<string | null> {
   }
 }
 
-async function listImages(sources: readonly string[], name: SplitName): Promise<string[]> {
-  const files: string[] = [];
-  for (const source of sources) files.push(...(await imagesOf(source)));
-  if (files.length > 0) return files;
-  throw new DataError(`${name}: there are no images in ${sources.join(', ')}`, {
+async function listImages(
+  data: DataSet,
+  sources: readonly SplitSource[],
+  name: SplitName,
+): Promise<ListedImage[]> {
+  const images: ListedImage[] = [];
+  for (const source of sources) images.push(...(await listSource(source, data.names)));
+  if (images.length > 0) return images;
+  throw new DataError(`${name}: there are no images in ${sources.map(placeOf).join(', ')}`, {
     hint: `put images there (${IMAGE_SUFFIXES.join(', ')}), or correct '${name}:' in the data.yaml`,
   });
-}
-
-async function imagesOf(source: string): Promise<string[]> {
-  try {
-    return (await stat(source)).isDirectory() ? await imagesIn(source) : await imagesOfList(source);
-  } catch (cause) {
-    if (cause instanceof DataError) throw cause;
-    const hint = 'correct the path in the data.yaml, or make it readable';
-    throw new DataError(`cannot read ${source}: ${(cause as Error).message}`, { hint, cause });
-  }
-}
-
-function isImage(file: string): boolean {
-  const suffix = path.extname(file).slice(1).toLowerCase();
-  return (IMAGE_SUFFIXES as readonly string[]).includes(suffix);
-}
-
-async function imagesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory() && isImage(entry.name));
-  return files.map((entry) => path.join(entry.parentPath, entry.name)).sort();
-}
-
-/** Relative lines of a list start from the list's own folder. */
-async function imagesOfList(list: string): Promise<string[]> {
-  if (path.extname(list).toLowerCase() !== '.txt') {
-    throw new DataError(`${list}: neither a folder of images nor a .txt list of them`, {
-      hint: 'name a folder, or a text file with one image path a line',
-    });
-  }
-  const lines = (await readFile(list, 'utf8')).split('\n').map((line) => line.trim());
-  return lines.filter((line) => line !== '').map((line) => path.resolve(path.dirname(list), line));
 }

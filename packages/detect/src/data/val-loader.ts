@@ -5,8 +5,10 @@ import { letterboxJob } from '../augment/warp-job.ts';
 import { Gate, picturesInFlight, settleAll } from './concurrent.ts';
 import { DecodedImages } from './decoded-images.ts';
 import type { Allocate, ImageMemory } from './image-memory.ts';
+import type { ImageStore } from './image-store.ts';
 import type { Fault } from './inspect-image.ts';
 import { pipeline } from './pipeline.ts';
+import { rectBatches } from './rect.ts';
 import type { LabelledImage } from './scan.ts';
 import { writeTargets } from './targets.ts';
 
@@ -14,7 +16,7 @@ export interface ValLoaderOptions<M extends ImageMemory> {
   images: readonly LabelledImage[];
   imgsz: number;
   batch: number;
-  channels: 1 | 3;
+  channels: number;
   /** Images of like proportions share a batch, whose pictures are only as large as they need. */
   rect: boolean;
   /** Multiple that the sides of rect pictures are rounded up to. */
@@ -22,7 +24,10 @@ export interface ValLoaderOptions<M extends ImageMemory> {
   /** Added before that rounding, in strides. */
   pad?: number;
   workers: number;
+  /** Keep every decoded image in memory. */
   cacheRam?: boolean;
+  /** Where decoded images are kept from run to run. */
+  cacheDisk?: ImageStore | null;
   strict?: boolean;
   allocate: Allocate<M>;
   pixels: NativeImage;
@@ -62,27 +67,25 @@ export class ValLoader<M extends ImageMemory> {
   private readonly decoded: DecodedImages;
   private readonly gate: Gate;
   /** Image indices in the order of the batches. */
-  private readonly order: number[];
+  private readonly order: Uint32Array;
   private readonly shapes: Size[];
 
   constructor(options: ValLoaderOptions<M>) {
-    const { images, imgsz, batch, pixels, workers, rect, cacheRam = false, strict = false, onSkip } = options;
+    const { images, imgsz, batch, channels, pixels, workers, rect, strict = false, onSkip } = options;
+    const { cacheRam: keepAll = false, cacheDisk: store = null } = options;
     this.options = options;
-    this.decoded = new DecodedImages({ images, pixels, imgsz: 0, keepAll: cacheRam, strict, onSkip });
+    this.decoded = new DecodedImages({ images, channels, pixels, imgsz: 0, keepAll, store, strict, onSkip });
     this.gate = new Gate(picturesInFlight(workers));
-    const order = Array.from(images.keys());
-    this.order = rect ? order.sort((a, b) => aspect(images[a]!) - aspect(images[b]!)) : order;
     const { stride = 32, pad = 0.5 } = options;
-    this.shapes = Array.from({ length: Math.ceil(images.length / batch) }, (_, index) => {
-      if (!rect) return { width: imgsz, height: imgsz };
-      const members = this.order.slice(index * batch, (index + 1) * batch);
-      return rectShape(
-        members.map((i) => images[i]!),
-        imgsz,
-        stride,
-        pad,
-      );
-    });
+    const square = { width: imgsz, height: imgsz };
+    const { order, shapes } = rect
+      ? rectBatches(images, { imgsz, batch, stride, pad })
+      : {
+          order: Uint32Array.from(images.keys()),
+          shapes: Array.from({ length: Math.ceil(images.length / batch) }, () => square),
+        };
+    this.order = order;
+    this.shapes = shapes;
   }
 
   get batches(): number {
@@ -98,7 +101,7 @@ export class ValLoader<M extends ImageMemory> {
   private async build(index: number): Promise<ValBatch<M>> {
     const { images, batch, channels, allocate } = this.options;
     const { width, height } = this.shapes[index]!;
-    const members = this.order.slice(index * batch, (index + 1) * batch);
+    const members = Array.from(this.order.subarray(index * batch, (index + 1) * batch));
     const pictureBytes = width * height * channels;
     const memory = allocate(members.length * pictureBytes);
     const pictures = members.map((member, i) =>
@@ -148,19 +151,6 @@ export class ValLoader<M extends ImageMemory> {
     // Nothing can be found in an image that does not decode, so nothing is asked for.
     return { path, width, height, labels: source ? labels : new Float32Array(0), placement };
   }
-}
-
-function aspect({ width, height }: Size): number {
-  return height / width;
-}
-
-/** The smallest picture, in strides, that holds all images of a batch at their scale of `imgsz`. */
-export function rectShape(images: readonly Size[], imgsz: number, stride: number, pad: number): Size {
-  const aspects = images.map(aspect);
-  const widest = Math.min(...aspects);
-  const tallest = Math.max(...aspects);
-  const up = (side: number) => Math.ceil((side * imgsz) / stride + pad) * stride;
-  return { width: up(Math.min(1 / widest, 1)), height: up(Math.min(tallest, 1)) };
 }
 
 /** Labels of an image in the coordinates of its picture. */

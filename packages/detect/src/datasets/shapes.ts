@@ -1,9 +1,9 @@
 /** A generated detection set: coloured figures on cluttered backgrounds, in YOLO format. */
-import { existsSync } from 'node:fs';
-import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import sharp from 'sharp';
 import { DataError } from '../data/errors.ts';
+import { writeFolder } from './draft-folder.ts';
 import { FIGURE_NAMES, type FigureName } from './figures.ts';
 import { drawPicture } from './picture.ts';
 
@@ -46,34 +46,14 @@ export async function generateShapes(options: ShapesOptions): Promise<ShapesSet>
     });
   }
   const out = path.resolve(options.out);
-  if (existsSync(out) && (await readdir(out)).length > 0) {
-    throw new DataError(`${out} is not empty`, { hint: 'name a new folder, or empty this one' });
-  }
-  const draft = `${out}.${process.pid}.tmp`;
-  try {
-    await mkdir(draft, { recursive: true });
-  } catch (error) {
-    throw cannotWrite(out, error);
-  }
-  let boxes = 0;
-  try {
-    boxes += await writeSplit(draft, 'train', 0, train, { classes, imgsz, seed, signal });
-    boxes += await writeSplit(draft, 'val', 1, val, { classes, imgsz, seed, signal });
+  const boxes = await writeFolder(out, async (draft) => {
+    const drawing = { classes, imgsz, seed, signal };
+    const first = await writeSplit(draft, 'train', 0, train, drawing);
+    const second = await writeSplit(draft, 'val', 1, val, drawing);
     await writeFile(path.join(draft, 'data.yaml'), dataYaml(classes, seed));
-    await rm(out, { recursive: true, force: true });
-    await rename(draft, out);
-  } catch (error) {
-    await rm(draft, { recursive: true, force: true });
-    throw cannotWrite(out, error);
-  }
+    return first + second;
+  });
   return { yaml: path.join(out, 'data.yaml'), train, val, classes, boxes };
-}
-
-/** Errors of the file system as bad input; all others as they are. */
-function cannotWrite(out: string, error: unknown): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (typeof code !== 'string') return error;
-  return new DataError(`cannot write ${out}: ${message}`, { hint: 'choose another folder', cause: error });
 }
 
 interface Drawing {

@@ -2,12 +2,14 @@ import { type NativeImage, native } from '@mezzo/libtorch';
 import type { Tensor } from '@mezzo/torch';
 import { AUGMENTATION_KEYS, type Augmentation } from '../augment/augmentation.ts';
 import type { TrainSettings } from '../config/index.ts';
+import type { ImageStore } from '../data/image-store.ts';
 import type { Fault } from '../data/inspect-image.ts';
 import type { Split } from '../data/scan.ts';
 import { TrainLoader } from '../data/train-loader.ts';
 import { ValLoader } from '../data/val-loader.ts';
 import { BatchMemory, type ImageBlock } from './batch-memory.ts';
 import type { DeviceName } from './device.ts';
+import { type ImageCache, keepsInMemory } from './image-cache.ts';
 
 export type TrainBatches = TrainLoader<ImageBlock>;
 export type ValBatches = ValLoader<ImageBlock>;
@@ -15,7 +17,9 @@ export type ValBatches = ValLoader<ImageBlock>;
 interface Source {
   split: Split;
   imgsz: number;
-  channels: 1 | 3;
+  /** Of the network; 32 unless given. */
+  stride?: number;
+  channels: number;
   device: DeviceName;
   onSkip: (fault: Fault) => void;
 }
@@ -29,8 +33,13 @@ export function imagesOf(batch: {
   return batch.memory.images(count, channels, height, width);
 }
 
-export function openTrainBatches(source: Source & { settings: TrainSettings }): TrainBatches {
-  const { settings, split, imgsz, channels } = source;
+export interface TrainSource extends Source {
+  settings: TrainSettings;
+  cache: ImageCache;
+}
+
+export function openTrainBatches(source: TrainSource): TrainBatches {
+  const { settings, split, imgsz, channels, cache } = source;
   const augment = Object.fromEntries(AUGMENTATION_KEYS.map((key) => [key, settings[key]])) as Augmentation;
   return new TrainLoader({
     ...common(source),
@@ -42,8 +51,17 @@ export function openTrainBatches(source: Source & { settings: TrainSettings }): 
     seed: settings.seed,
     workers: settings.workers,
     strict: settings.strict,
-    cacheRam: settings.cache !== false,
+    rect: settings.rect,
+    multiScale: multiScaleFraction(settings.multi_scale),
+    cacheRam: cache.ram,
+    cacheDisk: cache.train,
+    partners: keepsInMemory(cache.setting) ? 'all' : 'recent',
   });
+}
+
+/** Yes is YOLOv5's and Ultralytics 8.3's half. */
+export function multiScaleFraction(setting: boolean | number): number {
+  return typeof setting === 'number' ? setting : setting ? 0.5 : 0;
 }
 
 export interface ValSource extends Source {
@@ -51,11 +69,12 @@ export interface ValSource extends Source {
   rect: boolean;
   workers: number;
   strict: boolean;
-  cacheRam: boolean;
+  cacheRam?: boolean;
+  cacheDisk?: ImageStore | null;
 }
 
 export function openValBatches(source: ValSource): ValBatches {
-  const { split, imgsz, channels, batch, rect, workers, strict, cacheRam } = source;
+  const { split, imgsz, channels, batch, rect, workers, strict, cacheRam = false, cacheDisk = null } = source;
   return new ValLoader({
     ...common(source),
     images: split.images,
@@ -66,12 +85,14 @@ export function openValBatches(source: ValSource): ValBatches {
     workers,
     strict,
     cacheRam,
+    cacheDisk,
   });
 }
 
-function common({ device, onSkip }: Source) {
+function common({ device, onSkip, stride = 32 }: Source) {
   const memory = new BatchMemory(device);
   return {
+    stride,
     allocate: (size: number) => memory.allocate(size),
     pixels: native() as unknown as NativeImage,
     onSkip,

@@ -40,6 +40,8 @@ export interface TrainingState {
   skippedInARow?: number;
   /** How many of those in a row no lower loss scale could have saved. */
   hopeless?: number;
+  /** How often the run went back to a checkpoint: its order of pictures and its learning rate follow from it. */
+  rollbacks?: number;
   /** What window observers keep, by their names. */
   observers?: Record<string, unknown>;
   emaUpdates: number;

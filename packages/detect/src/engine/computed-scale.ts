@@ -33,10 +33,9 @@ class ComputedScale implements WindowObserver {
       dtype: wide ? 'bfloat16' : 'float32',
       keepScale: this.before !== undefined,
       loss: (region) => {
-        const input = toInput(imagesOf(batch), device, {
-          dtype: wide ? 'bfloat16' : 'float32',
-          channelsLast: precision.channelsLast,
-        });
+        const dtype = wide ? 'bfloat16' : 'float32';
+        const { channelsLast } = precision;
+        const input = toInput(imagesOf(batch), device, { dtype, channelsLast }, batch.input);
         const maps = autocast(region, () => model.forward(input)) as HeadMaps;
         return loss.forward(maps, batch.targets).total;
       },

@@ -1,17 +1,18 @@
-import { MezzoError, native } from '@mezzo/libtorch';
+import { idlestGpu, MezzoError, native } from '@mezzo/libtorch';
 
 /** A device by LibTorch's name: `cpu` or `cuda:0`. */
 export type DeviceName = string;
 
 /**
- * The device that the `device` option names: null is the first CUDA device, or the CPU when there is none.
+ * The device that the `device` option names: null is the first CUDA device, or the CPU when there is none; -1 the CUDA
+ * device with the least memory in use.
  * @throws {MezzoError} NO_SUCH_DEVICE
  */
 export function selectDevice(setting: string | null): DeviceName {
   if (setting === null) return native().cudaAvailable() ? 'cuda:0' : 'cpu';
   if (setting === 'cpu') return 'cpu';
-  const index = Number(setting.replace(/^cuda:?/, '') || 0);
   const count = native().cudaDeviceCount();
+  const index = setting === '-1' ? (idlestGpu() ?? 0) : Number(setting.replace(/^cuda:?/, '') || 0);
   if (index < count) return `cuda:${index}`;
   const found =
     count === 0

@@ -39,6 +39,11 @@ export class ModelEma<M extends nn.Module> {
     this.sources = pairs.map(([key]) => keep(state[key]!));
   }
 
+  /** Frees what it holds of both models, beside the models themselves. */
+  dispose(): void {
+    for (const tensor of [...this.averages, ...this.sources]) tensor.dispose();
+  }
+
   /** Decay of update `n`, counted from 1: young averages forget faster. */
   decay(n: number): number {
     return this.maxDecay * (1 - Math.exp(-n / this.tau));

@@ -1,4 +1,6 @@
 import type { AutopsyReport, PrecisionEvent } from '@mezzo/precision';
+import type { PhaseSeconds } from './phase-times.ts';
+import type { MachineUse } from './run-monitor.ts';
 
 /** Losses by name, for example `{ box, cls, dfl }`: after their gains, mean over the images. */
 export type Losses = Readonly<Record<string, number>>;
@@ -34,7 +36,7 @@ export interface StartEvent {
 }
 
 /** After each training batch; for the progress line, not part of the JSON lines. */
-export interface StepEvent {
+export interface StepEvent extends MachineUse {
   readonly event: 'step';
   /** From 1. */
   readonly epoch: number;
@@ -64,7 +66,7 @@ export interface ValStepEvent {
 }
 
 /** After each epoch, its validation included. */
-export interface EpochEvent {
+export interface EpochEvent extends MachineUse {
   readonly event: 'epoch';
   readonly epoch: number;
   readonly epochs: number;
@@ -84,7 +86,8 @@ export interface EpochEvent {
   /** Steps skipped so far in the whole run. */
   readonly skipped: number;
   readonly seconds: number;
-  readonly imagesPerSecond: number;
+  /** Seconds of each part of the training steps and of the validation, by the device's clock where it has one. */
+  readonly phases: PhaseSeconds & { readonly validation: number };
   readonly peakBytes: number;
   /** Is this the best epoch so far? */
   readonly best: boolean;
@@ -118,8 +121,42 @@ export interface AutopsyEvent extends AutopsyReport {
   readonly files: readonly string[];
 }
 
+/** A run that failed goes on from an earlier state, with something changed. */
+export interface RecoveryEvent {
+  readonly event: 'recovery';
+  /** Memory ran out in the first epoch, or weights or losses were not finite any more. */
+  readonly cause: 'memory' | 'non-finite';
+  /** In which it happened, and the one that it goes on with; from 1. */
+  readonly epoch: number;
+  readonly from: number;
+  /** Batches halved or rollbacks so far, of `attempts` at most. */
+  readonly attempt: number;
+  readonly attempts: number;
+  /** Options and their new values; `learningRate` is the part of it that is left. */
+  readonly changes: Readonly<Record<string, unknown>>;
+  /** Parameters and buffers that were not finite. */
+  readonly culprits: readonly string[];
+  /** Pictures of the last window. */
+  readonly files: readonly string[];
+  /** All of it in words. */
+  readonly report: string;
+}
+
+/** What would make this run faster or smaller, told at its start; in events.jsonl, not among the JSON lines. */
+export interface AdviceEvent {
+  readonly event: 'advice';
+  readonly code: string;
+  /** What was found, and what to do. */
+  readonly text: string;
+  /** Measured or to be expected, in words. */
+  readonly gain: string;
+}
+
 /** What may happen to a single step; kept in events.jsonl. */
 export type WindowEvent = SkipEvent | PrecisionEvent | AutopsyEvent;
+
+/** What events.jsonl keeps beside steps and epochs. */
+export type LoggedEvent = WindowEvent | RecoveryEvent | AdviceEvent;
 
 const WINDOW_EVENTS: readonly string[] = ['skip', 'precision', 'autopsy'] satisfies WindowEvent['event'][];
 
@@ -195,9 +232,9 @@ export type TrainEvent =
   | StepEvent
   | ValStepEvent
   | EpochEvent
-  | WindowEvent
+  | LoggedEvent
   | DoneEvent
   | MessageEvent;
 
 /** The events that are JSON lines of `mezzo train --json`. */
-export type TrainLine = StartEvent | EpochEvent | WindowEvent | DoneEvent | ErrorEvent;
+export type TrainLine = StartEvent | EpochEvent | WindowEvent | RecoveryEvent | DoneEvent | ErrorEvent;

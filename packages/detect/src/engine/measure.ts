@@ -2,31 +2,27 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { MezzoError } from '@mezzo/torch';
 import { resolveSettings, type ValOptions } from '../config/index.ts';
+import { networkChannels } from '../data/channels.ts';
 import { readDataYaml } from '../data/data-yaml.ts';
-import { listFaults, scanSplit } from '../data/scan.ts';
-import { cocoStats } from '../metrics/coco.ts';
-import {
-  type CocoAnnotation,
-  type CocoDetection,
-  cocoImageId,
-  toCocoAnnotations,
-  toCocoDetections,
-} from '../metrics/coco-format.ts';
+import { scanSplit, scanWarnings } from '../data/scan.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
+import type { InferenceCopy } from '../models/inference-copy.ts';
 import { openValBatches } from './batches.ts';
+import { CocoResults } from './coco-results.ts';
 import { selectDevice } from './device.ts';
 import { evaluate } from './evaluate.ts';
 import type { TrainEvent } from './event.ts';
+import { largestStride, wholeStrides } from './image-size.ts';
 import { RunPictures } from './pictures.ts';
 import { choosePrecision } from './precision.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 import { createRunFolder, fileSystemError } from './run-folder.ts';
 import { useComputeThreads } from './threads.ts';
-import { targetsOf } from './validator.ts';
 
 export interface MeasureRequest {
   model: DetectionModel;
+  inference: InferenceCopy;
   options: ValOptions;
   /** The data of the weights' own training, for when none is given. */
   trainedOn: string | null;
@@ -37,6 +33,7 @@ export interface MeasureRequest {
 /** Measures a detector on a split of a data set (`mezzo val`). */
 export async function measure({
   model,
+  inference,
   options,
   trainedOn,
   emit,
@@ -61,8 +58,7 @@ export async function measure({
     singleCls: settings.single_cls,
     ...(signal ? { signal } : {}),
   });
-  if (split.report.skipped.length > 0) {
-    const text = `${settings.split}: ${split.report.skipped.length} of ${split.report.found} images were skipped\n${listFaults(split.report.skipped)}`;
+  for (const text of scanWarnings(settings.split, split.report)) {
     emit({ event: 'message', level: 'warning', text });
   }
   if (split.names.length !== model.nc) {
@@ -75,13 +71,16 @@ export async function measure({
     );
   }
   useComputeThreads();
-  model.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
+  const network = inference.of(model);
+  network.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });
+  const stride = largestStride(network);
   const batches = openValBatches({
     split,
-    imgsz: Math.ceil(settings.imgsz / 32) * 32,
+    imgsz: wholeStrides(settings.imgsz, stride),
+    stride,
     batch: settings.batch,
     rect: settings.rect,
-    channels: set.channels,
+    channels: networkChannels(model.ch, set),
     device,
     workers: settings.workers,
     strict: settings.strict,
@@ -90,10 +89,11 @@ export async function measure({
   });
   const writes = settings.plots || settings.save_json;
   const saveDir = writes ? createRunFolder('val', settings) : undefined;
-  const collected = new CocoCollection();
+  const collected =
+    settings.coco || settings.save_json ? await CocoResults.of(set, split, settings.single_cls) : null;
   const pictures = new RunPictures(saveDir ?? '', split.names, settings.plots);
   const result = await evaluate({
-    model,
+    model: network,
     batches,
     device,
     precision,
@@ -110,16 +110,20 @@ export async function measure({
     pictures,
     folder: settings.plots ? saveDir! : null,
     onBatch: (step) => emit({ event: 'valStep', step, steps: batches.batches }),
-    ...(settings.coco || settings.save_json ? { onImage: collected.add } : {}),
+    ...(collected ? { onImage: collected.add } : {}),
     ...(signal ? { signal } : {}),
   });
   await pictures.finish();
-  if (settings.save_json) writeJson(path.join(saveDir!, 'predictions.json'), collected.detections);
-  const coco = settings.coco ? collected.stats(split.names) : undefined;
-  return reportOf(result, {
+  const coco = settings.coco ? collected?.stats() : undefined;
+  const report = reportOf(result, {
     ...(saveDir === undefined ? {} : { saveDir }),
     ...(coco ? { coco: { ...coco } } : {}),
   });
+  if (settings.save_json && collected) {
+    writeJson(path.join(saveDir!, 'predictions.json'), collected.detections);
+    writeJson(path.join(saveDir!, 'metrics.json'), report.summary());
+  }
+  return report;
 }
 
 function halfOf(device: string): 'fp16' | 'bf16' {
@@ -132,24 +136,5 @@ function writeJson(file: string, value: unknown): void {
     writeFileSync(file, JSON.stringify(value));
   } catch (error) {
     throw fileSystemError(error, file);
-  }
-}
-
-/** Detections and ground truth of a validation in COCO's form. */
-class CocoCollection {
-  readonly detections: CocoDetection[] = [];
-  private readonly annotations: CocoAnnotation[] = [];
-  private readonly images: { id: number | string }[] = [];
-
-  readonly add: NonNullable<Parameters<typeof evaluate>[0]['onImage']> = (image, detections) => {
-    const id = cocoImageId(image.path);
-    this.images.push({ id });
-    this.detections.push(...toCocoDetections(id, detections));
-    this.annotations.push(...toCocoAnnotations(id, targetsOf(image)));
-  };
-
-  stats(names: readonly string[]) {
-    const categories = names.map((name, i) => ({ id: i + 1, name }));
-    return cocoStats({ images: this.images, annotations: this.annotations, categories }, this.detections);
   }
 }

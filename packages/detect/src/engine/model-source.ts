@@ -3,6 +3,8 @@ import path from 'node:path';
 import { applyPlan } from '@mezzo/precision';
 import { loadSafetensors, MezzoError, scope } from '@mezzo/torch';
 import type { TrainSettings } from '../config/index.ts';
+import { networkChannels } from '../data/channels.ts';
+import { transferIntoStreams } from '../fusion/transfer.ts';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import { type ModelTable, modelNames, resolveModel } from '../models/description.ts';
 import { readModelFile } from '../models/model-file.ts';
@@ -55,7 +57,7 @@ function existingWeights(name: string): string {
   return file;
 }
 
-async function openWeights(name: string): Promise<ModelSource> {
+async function openWeights(name: string): Promise<Extract<ModelSource, { kind: 'weights' }>> {
   const file = existingWeights(name);
   if (path.extname(file) === '.safetensors') {
     return {
@@ -82,6 +84,13 @@ function notFound(name: string): MezzoError {
   });
 }
 
+/** What a network is built for; `channels` is what the data's yaml states, null when it says nothing. */
+export interface ModelData {
+  readonly file: string;
+  readonly names: readonly string[];
+  readonly channels: number | null;
+}
+
 export interface MadeModel {
   model: DetectionModel;
   /** What was taken over from weights, if any were. */
@@ -91,7 +100,7 @@ export interface MadeModel {
 /** The network for training on a data set: from scratch, or with those weights whose names and shapes fit. */
 export async function makeTrainable(
   source: ModelSource,
-  data: { names: readonly string[]; channels: number },
+  data: ModelData,
   settings: Pick<TrainSettings, 'pretrained' | 'box_bias' | 'recipe'>,
 ): Promise<MadeModel> {
   const table = source.kind === 'weights' ? source.contents.identity.table : source.table;
@@ -99,16 +108,44 @@ export async function makeTrainable(
   const model = buildModel(table, {
     name,
     nc: data.names.length,
-    ch: data.channels,
+    ch: channelsFor(source, data),
     names: data.names,
     boxBias: settings.box_bias,
   });
+  const streams = await intoStreams(model, settings.pretrained);
+  if (streams !== null) return { model, transfer: streams };
   const weights = await pretrainedWeights(source, settings.pretrained);
   if (weights === null) return { model, transfer: null };
   return {
     model,
     transfer: scope(() => transferWeights(model, weights, { overlapFirstConv: settings.recipe !== '8.3' })),
   };
+}
+
+/** Channels that a model of one's own states; null for a published one, which is built for the data. */
+export function ownChannels(source: ModelSource): number | null {
+  const table = source.kind === 'weights' ? source.contents.identity.table : source.table;
+  if (typeof table === 'string') return null;
+  if (source.kind === 'weights') return table.ch ?? 3;
+  return table.ch ?? (table as { channels?: number }).channels ?? null;
+}
+
+/** Weights go over to other data channel by channel; a description that states its channels is held to them. */
+function channelsFor(source: ModelSource, data: ModelData): number {
+  if (source.kind === 'weights' && data.channels !== null) return data.channels;
+  return networkChannels(ownChannels(source), data);
+}
+
+/** A model of several streams takes the weights of a network of one into each; null where that is not what is given. */
+async function intoStreams(
+  model: DetectionModel,
+  pretrained: boolean | string,
+): Promise<TransferReport | null> {
+  if (typeof pretrained !== 'string' || model.description.table.modalities === undefined) return null;
+  const { identity, weights } = (await openWeights(pretrained)).contents;
+  if (identity.table.modalities !== undefined) return null;
+  const description = resolveModel(identity.table, { name: identity.name });
+  return scope(() => transferIntoStreams(model, { description, weights }));
 }
 
 async function pretrainedWeights(source: ModelSource, pretrained: boolean | string) {

@@ -1,8 +1,8 @@
 import { nn, optim, type Tensor } from '@mezzo/torch';
-import type { IterationPlan } from './schedule.ts';
+import type { IterationPlan, OptimizerName } from './schedule.ts';
 
 export interface OptimizerOptions {
-  name: 'SGD' | 'Adam' | 'AdamW';
+  name: OptimizerName;
   lr: number;
   momentum: number;
   /** Applied to weights only: not to biases, not to normalisation. */
@@ -11,7 +11,7 @@ export interface OptimizerOptions {
   fused?: boolean;
 }
 
-type DetectorOptimizer = optim.SGD | optim.Adam | optim.AdamW;
+type DetectorOptimizer = ReturnType<(typeof MAKERS)[OptimizerName]>;
 
 /** An optimizer with three groups: decayed weights, normalisation weights, biases. */
 export interface GroupedOptimizer {
@@ -38,19 +38,38 @@ export function parameterGroups(model: nn.Module): { weights: Tensor[]; norms: T
   return groups;
 }
 
+interface Making {
+  lr: number;
+  momentum: number;
+  fused: true | null;
+}
+type Groups = { params: Tensor[]; weightDecay: number }[];
+
+const betasOf = ({ lr, momentum }: Making) => ({ lr, betas: [momentum, 0.999] as [number, number] });
+
+/** The optimizers of the recipes: `momentum` is beta1 where there are betas. */
+const MAKERS = {
+  SGD: (groups: Groups, { lr, momentum, fused }: Making) =>
+    new optim.SGD(groups, { lr, momentum, nesterov: momentum > 0, fused }),
+  Adam: (groups: Groups, making: Making) =>
+    new optim.Adam(groups, { ...betasOf(making), fused: making.fused }),
+  AdamW: (groups: Groups, making: Making) =>
+    new optim.AdamW(groups, { ...betasOf(making), fused: making.fused }),
+  Adamax: (groups: Groups, making: Making) => new optim.Adamax(groups, betasOf(making)),
+  NAdam: (groups: Groups, making: Making) => new optim.NAdam(groups, betasOf(making)),
+  RAdam: (groups: Groups, making: Making) => new optim.RAdam(groups, betasOf(making)),
+  RMSProp: (groups: Groups, { lr, momentum }: Making) => new optim.RMSprop(groups, { lr, momentum }),
+} as const satisfies Record<OptimizerName, unknown>;
+
 export function buildOptimizer(model: nn.Module, options: OptimizerOptions): GroupedOptimizer {
   const { weights, norms, biases } = parameterGroups(model);
   const { name, lr, momentum, weightDecay, fused: onDevice = false } = options;
-  const fused = onDevice ? true : null;
   const groups = [
     { params: weights, weightDecay },
     { params: norms, weightDecay: 0 },
     { params: biases, weightDecay: 0 },
   ];
-  const optimizer =
-    name === 'SGD'
-      ? new optim.SGD(groups, { lr, momentum, nesterov: momentum > 0, fused })
-      : new optim[name](groups, { lr, betas: [momentum, 0.999], fused });
+  const optimizer: DetectorOptimizer = MAKERS[name](groups, { lr, momentum, fused: onDevice ? true : null });
   const [weightGroup, normGroup, biasGroup] = optimizer.paramGroups;
   return {
     optimizer,
@@ -60,8 +79,8 @@ export function buildOptimizer(model: nn.Module, options: OptimizerOptions): Gro
       normGroup!.lr = plan.lrOther;
       biasGroup!.lr = plan.lrBias;
       for (const group of optimizer.paramGroups) {
-        if ('betas' in group && group.betas) group.betas = [plan.momentum, group.betas[1]];
-        else if ('momentum' in group) group.momentum = plan.momentum;
+        // As in the reference, beta1 is no momentum that warms up.
+        if ('momentum' in group) group.momentum = plan.momentum;
       }
     },
     description: `${name}(lr=${lr}, momentum=${momentum}) with groups of ${weights.length} weights (decay ${weightDecay}), ${norms.length} norms, ${biases.length} biases`,

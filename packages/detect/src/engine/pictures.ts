@@ -61,6 +61,11 @@ export class RunPictures {
     await Promise.all(this.pending);
   }
 
+  /** Waits until nothing is drawn any more. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.pending);
+  }
+
   private boxesOf({ targets, shape }: Pick<TrainBatch<ImageBlock>, 'targets' | 'shape'>) {
     const [count, height, width] = shape;
     return targetBoxes(targets, count, { width, height }, this.names);

@@ -8,88 +8,115 @@ import {
   zerosLike,
 } from '@mezzo/torch';
 import type { TrainSettings } from '../config/index.ts';
+import { networkChannels } from '../data/channels.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
 import type { Fault } from '../data/inspect-image.ts';
-import { listFaults, type Split, scanSplit } from '../data/scan.ts';
-import { lossOf } from '../loss/loss-of.ts';
+import { type Split, scanSplit, scanWarnings } from '../data/scan.ts';
+import { classCounts } from '../loss/class-weights.ts';
+import { foreignGain, lossOf } from '../loss/loss-of.ts';
 import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { checkedPlan } from '../precision/checked-plan.ts';
 import { Islands } from '../precision/islands.ts';
 import { planPrecision } from '../precision/plan.ts';
+import { withBatch } from './auto-batch.ts';
 import { openTrainBatches, openValBatches } from './batches.ts';
 import type { CheckpointContents } from './checkpoint.ts';
 import { selectDevice } from './device.ts';
 import { ModelEma } from './ema.ts';
 import type { TrainEvent } from './event.ts';
 import { fitAnchors } from './fit-anchors.ts';
+import { openImageCache } from './image-cache.ts';
+import { largestStride, wholeStrides } from './image-size.ts';
 import { buildScaler } from './loss-scale.ts';
+import type { ModelData } from './model-source.ts';
 import { buildOptimizer } from './optimizer.ts';
 import { restoreRandomStates } from './random-state.ts';
+import { scheduleOfRollback, seedOfRollback } from './rollback.ts';
 import type { Run } from './run.ts';
-import { autoOptimizer, type OptimizerChoice, type ScheduleOptions, scaledWeightDecay } from './schedule.ts';
+import {
+  autoOptimizer,
+  ignoredByAuto,
+  type OptimizerChoice,
+  type ScheduleOptions,
+  scaledWeightDecay,
+} from './schedule.ts';
 import { TrainStep } from './step.ts';
 import { useComputeThreads } from './threads.ts';
 
 /** Gives the network for a data set: from scratch, or with the weights that fit. Called after seeding. */
-export type ModelFactory = (data: { names: readonly string[]; channels: number }) => Promise<DetectionModel>;
+export type ModelFactory = (data: ModelData) => Promise<DetectionModel>;
 
 export interface Preparation {
   settings: TrainSettings;
   makeModel: ModelFactory;
   /** The folder of the run; asked for when everything else is known to be right. */
   makeSaveDir: () => string;
+  /** How often the run went back to a checkpoint before this beginning. */
+  rollbacks?: number;
+  /** It has just gone back: it is to go another way than before. */
+  astray?: boolean;
   resume?: NonNullable<CheckpointContents['training']> & Pick<CheckpointContents, 'weights'>;
   emit: (event: TrainEvent) => void;
   signal?: AbortSignal;
 }
 
-const STRIDE = 32;
-
 /** Checks data and settings and builds everything of a run; nothing is written before all of it is known to be right. */
 export async function prepareRun({
-  settings,
+  settings: given,
   makeModel,
   makeSaveDir,
+  rollbacks = 0,
+  astray = false,
   resume,
   emit,
   signal,
 }: Preparation): Promise<Run> {
-  const device = selectDevice(settings.device);
+  const device = selectDevice(given.device);
   // A run that goes on elsewhere has the precision of the new device.
-  const kept = resume?.state.settings.device === settings.device ? resume.state.precision : undefined;
-  const asked = kept ?? (await planPrecision(settings, device));
+  const kept = resume?.state.settings.device === given.device ? resume.state.precision : undefined;
+  const asked = kept ?? (await planPrecision(given, device));
   if (asked.precision.warning) emit({ event: 'message', level: 'warning', text: asked.precision.warning });
-  const data = await readDataYaml(requireData(settings), { datasetsDir: settings.datasets_dir });
+  const data = await readDataYaml(requireData(given), { datasetsDir: given.datasets_dir });
   const [train, val] = [
-    await scan(data, 'train', settings, emit, signal),
-    await scan(data, 'val', settings, emit, signal),
+    await scan(data, 'train', given, emit, signal),
+    await scan(data, 'val', given, emit, signal),
   ];
-  const imgsz = Math.ceil(settings.imgsz / STRIDE) * STRIDE;
-  if (imgsz !== settings.imgsz) {
+  useComputeThreads();
+  if (device !== 'cpu') {
+    useDeterministicAlgorithms(given.deterministic);
+    backends.cudnn.deterministic = given.deterministic;
+    backends.cudnn.benchmark = !given.deterministic;
+  }
+  manualSeed(given.seed);
+  const model = await makeModel({ file: data.file, names: train.names, channels: data.channels });
+  const channels = networkChannels(model.ch, data);
+  const stride = largestStride(model);
+  const imgsz = wholeStrides(given.imgsz, stride);
+  if (imgsz !== given.imgsz) {
     emit({
       event: 'message',
       level: 'warning',
-      text: `imgsz=${settings.imgsz} is not a multiple of ${STRIDE}: using ${imgsz}`,
+      text: `imgsz=${given.imgsz} is not a multiple of ${stride}: using ${imgsz}`,
     });
   }
-
-  useComputeThreads();
-  if (device !== 'cpu') {
-    useDeterministicAlgorithms(settings.deterministic);
-    backends.cudnn.deterministic = settings.deterministic;
-    backends.cudnn.benchmark = !settings.deterministic;
-  }
-  manualSeed(settings.seed);
-  const model = await makeModel({ names: train.names, channels: data.channels });
   const { channelsLast } = asked.precision;
   model.to({ device, ...(channelsLast ? { memoryFormat: 'channels_last' as const } : {}) });
-  const frozen = freezeLayers(model, settings.freeze);
+  const frozen = freezeLayers(model, given.freeze);
   if (resume) model.loadStateDict(resume.live);
 
-  if (!resume) fitAnchors(model, train, { ...settings, imgsz }, emit);
-  const loss = lossOf(model, { ...settings, imgsz });
-  const { channels } = data;
+  if (!resume) fitAnchors(model, train, { ...given, imgsz }, emit);
+  const counts = classCounts(
+    train.images.map(({ labels }) => labels),
+    model.nc,
+  );
+  const loss = lossOf(model, { ...given, imgsz, classCounts: counts });
+  const { precision: trial } = asked;
+  const settings = withBatch(
+    given,
+    { model, loss, device, precision: trial, frozen, imgsz, split: train },
+    emit,
+  );
   const { workers, strict } = settings;
   const planned =
     resume === undefined && settings.check && asked.precision.enabled
@@ -104,11 +131,14 @@ export async function prepareRun({
     const what = ops === undefined ? layers : `${ops.join(', ')} in ${layers}`;
     emit({ event: 'message', level: 'info', text: `Precision plan: ${what} in ${dtype} (${reason})` });
   }
+  for (const text of [foreignGain(model, settings), ignoredByAuto(settings)]) {
+    if (text !== null) emit({ event: 'message', level: 'warning', text });
+  }
   const choice = chooseOptimizer(settings, train.images.length, model.nc);
   const optimizer = buildOptimizer(model, {
     ...choice,
     lr: choice.lr0,
-    weightDecay: scaledWeightDecay(settings.weight_decay, settings.batch, settings.nbs),
+    weightDecay: scaledWeightDecay(settings.weight_decay, settings.batch, settings.nbs, settings.accumulate),
     fused: device !== 'cpu',
   });
   const twin = model.clone();
@@ -127,19 +157,34 @@ export async function prepareRun({
     }
     restoreRandomStates(resume.state.random);
   }
+  const seed = seedOfRollback(settings.seed, rollbacks);
+  if (astray) manualSeed(seed);
   const onSkip = ({ file, reason }: Fault) =>
     emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` });
-  const trainBatches = openTrainBatches({ split: train, settings, imgsz, channels, device, onSkip });
+  const caching = { setting: settings.cache, train: train.images, val: val.images, imgsz, channels };
+  const cache = await openImageCache({ ...caching, resumed: resume !== undefined }, emit);
+  const trainBatches = openTrainBatches({
+    split: train,
+    cache,
+    settings: { ...settings, seed },
+    imgsz,
+    stride,
+    channels,
+    device,
+    onSkip,
+  });
   const valBatches = openValBatches({
     split: val,
     imgsz,
+    stride,
     batch: 2 * settings.batch,
     rect: true,
     channels,
     device,
     workers,
     strict,
-    cacheRam: settings.cache !== false,
+    cacheRam: cache.ram,
+    cacheDisk: cache.val,
     onSkip,
   });
   const step = new TrainStep({ model, loss, optimizer, ema, scaler, precision, device, clip: settings.clip });
@@ -148,7 +193,12 @@ export async function prepareRun({
     if (resume.window) step.transaction.resumeWindow(resume.window);
   }
   return {
-    settings,
+    // A device that was chosen stays the run's.
+    settings: Object.freeze({
+      ...settings,
+      cache: cache.setting,
+      device: given.device === '-1' ? device : given.device,
+    }),
     saveDir: makeSaveDir(),
     device,
     precision,
@@ -160,7 +210,8 @@ export async function prepareRun({
     scaler,
     loss,
     step,
-    schedule: scheduleOf(settings, choice, trainBatches.batches),
+    rollbacks,
+    schedule: scheduleOf(settings, slowed(choice, rollbacks), trainBatches.batches),
     rules: metricRules(settings),
     train: trainBatches,
     val: valBatches,
@@ -189,14 +240,11 @@ async function scan(
   const split = await scanSplit(data, name, {
     strict: settings.strict,
     singleCls: settings.single_cls,
+    classes: settings.classes,
     fraction: name === 'train' ? settings.fraction : 1,
     ...(signal ? { signal } : {}),
   });
-  const { skipped, found } = split.report;
-  if (skipped.length > 0) {
-    const text = `${name}: ${skipped.length} of ${found} images were skipped\n${listFaults(skipped)}`;
-    emit({ event: 'message', level: 'warning', text });
-  }
+  for (const text of scanWarnings(name, split.report)) emit({ event: 'message', level: 'warning', text });
   return split;
 }
 
@@ -214,9 +262,18 @@ export function freezeLayers(model: DetectionModel, freeze: number | readonly nu
 }
 
 function chooseOptimizer(settings: TrainSettings, images: number, classes: number): OptimizerChoice {
-  const { optimizer, batch, nbs, epochs, lr0, momentum, warmup_bias_lr } = settings;
-  if (optimizer === 'auto') return autoOptimizer(images, batch, nbs, epochs, classes);
+  const { optimizer, batch, nbs, accumulate, epochs, lr0, momentum, warmup_bias_lr } = settings;
+  if (optimizer === 'auto') {
+    const perStep = accumulate === null ? nbs : batch * accumulate;
+    return autoOptimizer(images, batch, perStep, epochs, classes);
+  }
   return { name: optimizer, lr0, momentum, warmupBiasLr: warmup_bias_lr };
+}
+
+/** With what is left of the learning rate after so many rollbacks. */
+function slowed(choice: OptimizerChoice, rollbacks: number): OptimizerChoice {
+  const { rate } = scheduleOfRollback(rollbacks);
+  return { ...choice, lr0: choice.lr0 * rate, warmupBiasLr: choice.warmupBiasLr * rate };
 }
 
 function scheduleOf(settings: TrainSettings, choice: OptimizerChoice, batches: number): ScheduleOptions {
@@ -226,6 +283,7 @@ function scheduleOf(settings: TrainSettings, choice: OptimizerChoice, batches: n
     batches,
     batch: settings.batch,
     nbs: settings.nbs,
+    accumulate: settings.accumulate,
     lr0: choice.lr0,
     lrf: settings.lrf,
     cosLr: settings.cos_lr,

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
+import type { GpuSample } from '@mezzo/libtorch';
 import { formatGeneral } from '../plots/general-format.ts';
 import type { TrainingHistory } from '../plots/results.ts';
 import { AppendFile } from './append-file.ts';
@@ -11,7 +12,7 @@ export type ResultsRow = ReadonlyMap<string, number>;
 
 /**
  * The row of an epoch: Ultralytics' columns under Ultralytics' names, then Mezzo's. Without a loss scaler `amp/scale`
- * is 1; `mem/peak_mb` is in units of 10^6 bytes.
+ * is 1; `mem/peak_mb` and `gpu/mem_mb` are in units of 10^6 bytes; `gpu/` is only there where nvidia-smi tells.
  *
  * @param time seconds since the start of the run
  */
@@ -32,22 +33,39 @@ export function resultsRow(epoch: EpochEvent, time: number): ResultsRow {
     ['amp/skipped', epoch.skipped],
     ['mem/peak_mb', epoch.peakBytes / 1e6],
     ['time/epoch_s', epoch.seconds],
+    ['time/images_per_s', epoch.imagesPerSecond],
+    ['time/wait_share', epoch.waitShare],
+    ...Object.entries(epoch.phases).map(([name, seconds]) => [`time/${name}_s`, seconds] as const),
+    ...(epoch.gpu === undefined ? [] : gpuColumns(epoch.gpu)),
   ]);
+}
+
+function gpuColumns({ utilization, memoryUsed }: GpuSample): (readonly [string, number])[] {
+  return [
+    ['gpu/utilization', utilization ?? Number.NaN],
+    ['gpu/mem_mb', (memoryUsed ?? Number.NaN) / 1e6],
+  ];
 }
 
 /** Writes `results.csv`: a header with the first row, then one row per epoch, numbers as `%.6g`. */
 export class ResultsFile {
   readonly #file: AppendFile;
+  /** null before the first row. */
+  #columns: readonly string[] | null = null;
 
   /** @param epochs rows of an existing file to keep, those of the epochs up to this one */
   constructor(file: string, epochs = 0) {
     this.#file = new AppendFile(file, epochs === 0 ? 0 : lengthOfEpochs(file, epochs));
+    if (this.#file.position > 0) this.#columns = [...readResults(file).columns.keys()];
   }
 
+  /** The columns of the file are those of its first row: what a later one lacks is `nan`, what it has beside them is not kept. */
   append(row: ResultsRow): void {
-    const line = Array.from(row.values(), (value) => formatGeneral(value, DIGITS)).join(',');
-    const header = this.#file.position === 0 ? `${[...row.keys()].join(',')}\n` : '';
+    const columns = this.#columns ?? [...row.keys()];
+    const line = columns.map((name) => formatGeneral(row.get(name) ?? Number.NaN, DIGITS)).join(',');
+    const header = this.#columns === null ? `${columns.join(',')}\n` : '';
     this.#file.append(Buffer.from(`${header}${line}\n`));
+    this.#columns = columns;
   }
 
   close(): void {

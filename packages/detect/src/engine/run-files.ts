@@ -1,7 +1,9 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import sharp from 'sharp';
 import { formatSettings, type TrainSettings } from '../config/index.ts';
-import type { EpochEvent, StepEvent, WindowEvent } from './event.ts';
+import type { EpochEvent, LoggedEvent, StepEvent } from './event.ts';
 import { EventLog } from './events.ts';
 import { ResultsFile, resultsRow } from './results.ts';
 import { fileSystemError } from './run-folder.ts';
@@ -54,7 +56,7 @@ export class RunFiles {
     return path.join(this.weights, 'last.safetensors');
   }
 
-  log(event: StepRecord | WindowEvent): void {
+  log(event: StepRecord | LoggedEvent): void {
     this.events.append(event);
   }
 
@@ -68,6 +70,17 @@ export class RunFiles {
       [...row].filter(([name]) => name !== 'epoch' && name !== 'time'),
     );
     this.epochs = event.epoch;
+  }
+
+  /** Puts pictures of the folder, by name, into the TensorBoard file; those that are not there are left out. */
+  async pictures(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const file = path.join(this.folder, name);
+      if (!existsSync(file)) continue;
+      const bytes = await readFile(file);
+      const { width, height } = await sharp(bytes).metadata();
+      this.tensorboard.image(this.epochs, `pictures/${path.parse(name).name}`, { bytes, width, height });
+    }
   }
 
   positions(): FilePositions {

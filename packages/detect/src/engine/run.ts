@@ -39,6 +39,8 @@ export interface Run {
   /** Images of each split. */
   readonly images: { readonly train: number; readonly val: number };
   readonly data: { readonly path: string; readonly names: readonly string[] };
+  /** How often it went back to a checkpoint. */
+  readonly rollbacks: number;
   /** Side of the training images in pixels. */
   readonly imgsz: number;
   /** Layers whose BatchNorm keeps its statistics because they are frozen. */

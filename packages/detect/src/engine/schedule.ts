@@ -1,5 +1,6 @@
 /** Learning rate, momentum and accumulation of every iteration, as functions of its number: nothing is stored. */
 
+import type { TrainSettings } from '../config/index.ts';
 import { roundHalfEven } from '../rounding.ts';
 
 /** The `warmup_rule` option: `epochs` is Ultralytics 8.4's rule, `floor100` the one of 8.3 and before. */
@@ -13,6 +14,8 @@ export interface ScheduleOptions {
   batch: number;
   /** Nominal batch: gradients accumulate until about this many images were seen. */
   nbs: number;
+  /** Batches of an optimizer step, instead of those that `nbs` asks for. */
+  accumulate?: number | null;
   lr0: number;
   /** Final learning rate as a fraction of `lr0`. */
   lrf: number;
@@ -39,13 +42,18 @@ export function epochFactor(epoch: number, epochs: number, lrf: number, cosine: 
 }
 
 /** Weight decay after scaling by the images that one optimizer step sees. */
-export function scaledWeightDecay(decay: number, batch: number, nbs: number): number {
-  return (decay * batch * nominalAccumulate(batch, nbs)) / nbs;
+export function scaledWeightDecay(
+  decay: number,
+  batch: number,
+  nbs: number,
+  accumulate: number | null = null,
+): number {
+  return (decay * batch * nominalAccumulate(batch, nbs, accumulate)) / nbs;
 }
 
-/** Batches that make up a nominal batch. */
-export function nominalAccumulate(batch: number, nbs: number): number {
-  return Math.max(roundHalfEven(nbs / batch), 1);
+/** Batches that make up a nominal batch, unless their number is given. */
+export function nominalAccumulate(batch: number, nbs: number, accumulate: number | null = null): number {
+  return accumulate ?? Math.max(roundHalfEven(nbs / batch), 1);
 }
 
 // numpy.interp over two points, in its order of operations.
@@ -64,13 +72,15 @@ export function warmupIterations(options: ScheduleOptions): number {
 
 /** The plan of iteration `ni`. Verified against the golden traces of both releases. */
 export function planIteration(options: ScheduleOptions, ni: number): IterationPlan {
-  const { rule, epochs, batches, batch, nbs, lr0, momentum } = options;
+  const { rule, epochs, batches, batch, nbs, lr0, momentum, accumulate = null } = options;
   const epoch = Math.floor(ni / batches);
   const lr = lr0 * epochFactor(epoch, epochs, options.lrf, options.cosLr);
-  const nominal = nominalAccumulate(batch, nbs);
+  const nominal = nominalAccumulate(batch, nbs, accumulate);
+  // A run shorter than a nominal batch steps at its end.
+  const most = rule === 'floor100' ? nominal : Math.min(nominal, batches * epochs);
   const warmup = warmupIterations(options);
-  if (ni > warmup) return { lrBias: lr, lrOther: lr, momentum, accumulate: nominal };
-  const target = rule === 'floor100' ? nbs / batch : Math.min(nominal, batches * epochs);
+  if (ni > warmup) return { lrBias: lr, lrOther: lr, momentum, accumulate: most };
+  const target = rule === 'floor100' ? (accumulate ?? nbs / batch) : most;
   return {
     lrBias: ramp(ni, warmup, options.warmupBiasLr, lr),
     lrOther: ramp(ni, warmup, 0, lr),
@@ -79,18 +89,32 @@ export function planIteration(options: ScheduleOptions, ni: number): IterationPl
   };
 }
 
+/** The optimizers that `optimizer=` names. */
+export type OptimizerName = Exclude<TrainSettings['optimizer'], 'auto'>;
+
 /** Learning rate and momentum that `optimizer=auto` chooses; its warm-up starts biases at 0. */
 export interface OptimizerChoice {
-  name: 'SGD' | 'Adam' | 'AdamW';
+  name: OptimizerName;
   lr0: number;
   momentum: number;
   warmupBiasLr: number;
+}
+
+/** What `optimizer=auto` leaves without effect; null: nothing that was given. */
+export function ignoredByAuto({
+  optimizer,
+  lr0,
+  momentum,
+}: Pick<TrainSettings, 'optimizer' | 'lr0' | 'momentum'>): string | null {
+  if (optimizer !== 'auto' || (lr0 === 0.01 && momentum === 0.937)) return null;
+  return `optimizer=auto chooses rate and momentum itself: lr0=${lr0} and momentum=${momentum} have no effect; name an optimizer to use them`;
 }
 
 /** The `auto` rule: SGD for more than 10,000 optimizer steps, AdamW scaled by the number of classes below. */
 export function autoOptimizer(
   images: number,
   batch: number,
+  /** Images of an optimizer step. */
   nbs: number,
   epochs: number,
   classes: number,

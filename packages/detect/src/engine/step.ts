@@ -10,6 +10,7 @@ import {
   tensor,
   zeros,
 } from '@mezzo/torch';
+import type { Size } from '../augment/geometry.ts';
 import type { Criterion } from '../loss/criterion.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { HeadMaps } from '../models/decode.ts';
@@ -17,6 +18,7 @@ import { type DeviceName, deviceType } from './device.ts';
 import type { ModelEma } from './ema.ts';
 import { toInput } from './images.ts';
 import type { GroupedOptimizer } from './optimizer.ts';
+import type { Phase } from './phase-times.ts';
 import type { RunPrecision } from './precision.ts';
 
 export interface StepParts {
@@ -42,6 +44,7 @@ const SUMS = 4;
 export class TrainStep {
   readonly parts: StepParts;
   readonly transaction: TrainingStep;
+  private phaseListener: ((phase: Phase) => void) | undefined;
   /** Since `resetLosses`, on the device. Batches of windows that were rolled back are not in it. */
   private readonly sums: Tensor;
 
@@ -57,13 +60,20 @@ export class TrainStep {
       clip,
       state: [this.sums],
     });
+    this.transaction.onBackward(() => this.phaseListener?.('backward'));
+  }
+
+  /** Tells when a phase of a step has ended: has been queued, on a GPU. */
+  onPhase(listener: (phase: Phase) => void): void {
+    this.phaseListener = listener;
   }
 
   /**
    * Trains on one batch: `images` gives uint8 [B, C, H, W], `rows` are image, class, cx, cy, w, h.
    * @param closes whether the accumulation window ends with it
+   * @param size to which the images are scaled first
    */
-  run(images: () => Tensor, rows: Float32Array, closes = true): StepResult {
+  run(images: () => Tensor, rows: Float32Array, closes = true, size?: Size): StepResult {
     const { model, loss, precision, device } = this.parts;
     const region = {
       device: deviceType(device),
@@ -71,16 +81,19 @@ export class TrainStep {
       enabled: precision.enabled,
     } as const;
     const forward = () => {
-      const input = toInput(images(), device, precision);
+      const input = toInput(images(), device, precision, size);
       const maps = autocast(region, () => model.forward(input)) as HeadMaps;
       const { total, items } = loss.forward(maps, rows);
       noGrad(() => {
         this.sums.narrow(0, 0, SUMS - 1).add_(items);
         this.sums.narrow(0, SUMS - 1, 1).add_(1);
       });
+      this.phaseListener?.('forward');
       return total;
     };
-    return this.transaction.run(forward, { closes });
+    const result = this.transaction.run(forward, { closes });
+    this.phaseListener?.('optimizer');
+    return result;
   }
 
   /** Mean items of the loss since the epoch began. HOST SYNC: the caller decides how often. */

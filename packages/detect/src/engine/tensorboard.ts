@@ -12,7 +12,7 @@ export interface TensorBoardPosition {
 }
 
 /**
- * Writes scalars as a TensorBoard event file: records of length, masked CRC-32C, an `Event` message of
+ * Writes scalars and pictures as a TensorBoard event file: records of length, masked CRC-32C, an `Event` message of
  * tensorflow/core/util/event.proto, masked CRC-32C.
  */
 export class TensorBoardLog {
@@ -58,6 +58,19 @@ export class TensorBoardLog {
     this.#append([...wallTime(seconds), ...key(2, VARINT), ...varint(step), ...bytesField(5, summary)]);
   }
 
+  /** Adds a picture: an encoded PNG or JPEG file of so many pixels. */
+  image(
+    step: number,
+    tag: string,
+    { bytes, width, height }: { bytes: Uint8Array; width: number; height: number },
+    seconds = Date.now() / 1000,
+  ): void {
+    const head = [...key(1, VARINT), ...varint(height), ...key(2, VARINT), ...varint(width)];
+    const picture = [...head, ...key(3, VARINT), ...varint(RGB), ...bytesField(4, bytes)];
+    const summary = bytesField(1, [...textField(1, tag), ...bytesField(4, picture)]);
+    this.#append([...wallTime(seconds), ...key(2, VARINT), ...varint(step), ...bytesField(5, summary)]);
+  }
+
   close(): void {
     this.#file.close();
   }
@@ -76,6 +89,9 @@ export class TensorBoardLog {
 
 /** Bytes before the message of a record: its length and the checksum of the length. */
 const HEADER = 12;
+
+/** Colour space of a picture. */
+const RGB = 3;
 
 /** Protobuf wire types. */
 const VARINT = 0;

@@ -1,6 +1,8 @@
 import { availableCores } from '@mezzo/libtorch';
 import { autocast, forkRng, scope, setNumThreads } from '@mezzo/torch';
+import type { TrainBatch } from '../data/train-loader.ts';
 import type { HeadMaps } from '../models/decode.ts';
+import type { ImageBlock } from './batch-memory.ts';
 import { imagesOf } from './batches.ts';
 import { deviceType } from './device.ts';
 import { toInput } from './images.ts';
@@ -51,7 +53,7 @@ export async function fastestThreads(run: Run): Promise<{ threads: number; secon
   return { threads, seconds };
 }
 
-type Batch = Parameters<typeof imagesOf>[0] & { targets: Float32Array };
+type Batch = TrainBatch<ImageBlock>;
 
 /** Forward, loss and backward of a copy whose gradients are dropped. */
 function trialStep({ model, loss, device, precision }: Run): (batch: Batch) => void {
@@ -61,7 +63,7 @@ function trialStep({ model, loss, device, precision }: Run): (batch: Batch) => v
   const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
   return (batch) =>
     scope(() => {
-      const input = toInput(imagesOf(batch), device, precision);
+      const input = toInput(imagesOf(batch), device, precision, batch.input);
       const maps = autocast(region, () => copy.forward(input)) as HeadMaps;
       loss.forward(maps, batch.targets).total.backward();
       copy.zeroGrad();

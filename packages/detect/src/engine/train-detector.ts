@@ -3,25 +3,30 @@ import { cpus } from 'node:os';
 import path from 'node:path';
 import { availableCores, type LoadedAddon, loadedAddon } from '@mezzo/libtorch';
 import { applyPlan } from '@mezzo/precision';
-import { getNumThreads, MezzoError, scope, setNumThreads } from '@mezzo/torch';
-import { resolveSettings, type TrainOptions, type TrainSettings } from '../config/index.ts';
+import { getNumThreads, scope, setNumThreads } from '@mezzo/torch';
+import { resolveSettings, type TrainOptions } from '../config/index.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import { profileModel } from '../models/profile.ts';
 import { plotResults } from '../plots/results.ts';
-import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
+import { adviceFor, advised } from './advice.ts';
+import { modelOf, readCheckpoint } from './checkpoint.ts';
 import { evaluate } from './evaluate.ts';
 import type { StartEvent, TrainEvent } from './event.ts';
-import { type ModelSource, makeTrainable, preferSafetensors } from './model-source.ts';
+import { HostMemoryLimit } from './memory-limit.ts';
+import { type ModelSource, makeTrainable } from './model-source.ts';
 import { observersOf } from './observers.ts';
 import { RunPictures } from './pictures.ts';
 import { prepareRun } from './prepare.ts';
+import { type Attempt, type Failure, recover } from './recovery.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 import { readResults } from './results.ts';
-import type { Run } from './run.ts';
+import { openResume, resumedSettings } from './resume.ts';
+import type { FollowedRun, Run } from './run.ts';
 import { RunFiles } from './run-files.ts';
-import { createRunFolder, findCheckpoints } from './run-folder.ts';
+import { createRunFolder } from './run-folder.ts';
 import { askedThreads, fastestThreads } from './threads.ts';
 import { Training } from './train.ts';
+import type { WindowObserver } from './window-observer.ts';
 
 export interface TrainRequest {
   source: ModelSource;
@@ -29,62 +34,102 @@ export interface TrainRequest {
   options: TrainOptions;
   emit: (event: TrainEvent) => void;
   signal?: AbortSignal;
+  /** Further followers of each run that is begun. */
+  observers?: (run: FollowedRun) => readonly WindowObserver[];
 }
 
-/** What a resumed run may change. */
-const RESUME_OVERRIDES: readonly (keyof TrainOptions)[] = [
-  'batch',
-  'close_mosaic',
-  'device',
-  'exist_ok',
-  'imgsz',
-  'patience',
-  'plots',
-  'save_period',
-  'time',
-  'val',
-  'verbose',
-  'workers',
-];
-
-/** Trains a detector from settings to pictures, or continues a run; resolves to the validation of its best weights. */
-export async function trainDetector({
-  source,
-  options,
-  emit,
-  signal,
-}: TrainRequest): Promise<DetectionReport> {
+/**
+ * Trains a detector from settings to pictures, or continues a run; resolves to the validation of its best weights.
+ * A run that fails in a way that can be mended is begun again, see {@link recover}.
+ */
+export async function trainDetector(request: TrainRequest): Promise<DetectionReport> {
+  const { options, emit } = request;
   const given = resolveSettings('train', options);
   const resume = await openResume(given);
-  const settings = resume ? resumedSettings(resume, options, given, emit) : given;
-  const run = await prepareRun({
-    settings,
-    emit,
-    ...(signal ? { signal } : {}),
+  let attempt: Attempt = {
+    settings: resume ? resumedSettings(resume, options, given, emit) : given,
     ...(resume ? { resume } : {}),
-    makeSaveDir: () => resume?.state.saveDir ?? createRunFolder('train', settings),
-    makeModel: async (data) => {
-      if (resume) return modelOf(resume.contents);
-      const { model, transfer } = await makeTrainable(source, data, settings);
-      if (transfer) {
-        const text = `Transferred ${transfer.transferred}/${transfer.total} items from pretrained weights`;
-        emit({ event: 'message', level: 'info', text });
-      }
-      return model;
-    },
-  });
-  await setThreads(run, resume?.state.threads, emit);
+    saveDir: resume?.state.saveDir ?? null,
+    halvings: 0,
+    rollbacks: resume?.state.rollbacks ?? 0,
+    astray: false,
+    recovered: [],
+  };
+  const memoryLimit = new HostMemoryLimit();
+  try {
+    for (;;) {
+      const outcome = await tryTraining(request, attempt, memoryLimit);
+      if ('report' in outcome) return outcome.report;
+      attempt = await recover(outcome.failure);
+      emit(attempt.recovered.at(-1)!);
+    }
+  } finally {
+    memoryLimit.lift();
+  }
+}
+
+type Outcome = { report: DetectionReport } | { failure: Failure };
+
+/** One beginning of a run, and how far it came. */
+async function tryTraining(
+  { source, emit, signal, observers = () => [] }: TrainRequest,
+  attempt: Attempt,
+  memoryLimit: HostMemoryLimit,
+): Promise<Outcome> {
+  const { resume, rollbacks, astray, saveDir } = attempt;
+  const failed = (error: unknown, run?: Run, training?: Training): Outcome => {
+    const { epoch, epochs } = training?.progressOfEpochs ?? {
+      epoch: resume?.state.epoch ?? 0,
+      epochs: attempt.settings.epochs,
+    };
+    const saved = training?.lastSaved ?? null;
+    return { failure: { attempt, error, ...(run ? { run } : {}), epoch, epochs, saved } };
+  };
+  let run: Run;
+  try {
+    run = await prepareRun({
+      settings: attempt.settings,
+      rollbacks,
+      astray,
+      emit,
+      ...(signal ? { signal } : {}),
+      ...(resume ? { resume } : {}),
+      makeSaveDir: () => saveDir ?? createRunFolder('train', attempt.settings),
+      makeModel: async (data) => {
+        if (resume) return modelOf(resume.contents);
+        const { model, transfer } = await makeTrainable(source, data, attempt.settings);
+        if (transfer) {
+          const text = `Transferred ${transfer.transferred}/${transfer.total} items from pretrained weights`;
+          emit({ event: 'message', level: 'info', text });
+        }
+        return model;
+      },
+    });
+  } catch (error) {
+    return failed(error);
+  }
+  const { settings } = run;
   const files = new RunFiles(run.saveDir, settings, resume?.state.files);
   const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots);
+  let training: Training | undefined;
   try {
+    await setThreads(run, resume?.state.threads, emit);
     emit(startEvent(run, Math.min((resume?.state.epoch ?? 0) + 1, settings.epochs)));
+    for (const event of attempt.recovered) files.log(event);
+    if (!resume && attempt.recovered.length === 0) advise(run, emit, files);
     if (!resume) pictures.labels(run.labelled);
-    const training = new Training(
+    training = new Training(
       run,
       files,
       pictures,
-      { emit, observers: observersOf(run), ...(signal ? { signal } : {}) },
+      {
+        emit,
+        memoryLimit,
+        observers: [...observersOf(run), ...observers(run)],
+        ...(signal ? { signal } : {}),
+      },
       resume?.state,
+      resume?.state.settings.batch as number | undefined,
     );
     run.islands.save(run.saveDir);
     const end = await training.train();
@@ -99,7 +144,11 @@ export async function trainDetector({
       stopped: end.stopped,
       results: report.summary(),
     });
-    return report;
+    return { report };
+  } catch (error) {
+    // The next attempt writes pictures of the same names.
+    await pictures.settle();
+    return failed(error, run, training);
   } finally {
     files.close();
   }
@@ -118,63 +167,13 @@ async function setThreads(run: Run, before: number | undefined, emit: TrainReque
   });
 }
 
-type Resume = NonNullable<CheckpointContents['training']> & {
-  contents: CheckpointContents;
-  weights: CheckpointContents['weights'];
-};
-
-/** The checkpoint that `resume=` names: true is the newest run's. */
-async function openResume(settings: TrainSettings): Promise<Resume | undefined> {
-  if (settings.resume === false) return undefined;
-  const file =
-    settings.resume === true
-      ? findCheckpoints(path.resolve(settings.project ?? 'runs'))[0]
-      : preferSafetensors(settings.resume);
-  if (file === undefined || !existsSync(file)) {
-    const what =
-      file === undefined
-        ? `no run under ${path.resolve(settings.project ?? 'runs')} has a checkpoint`
-        : `no such file: ${file}`;
-    throw new MezzoError('NOTHING_TO_RESUME', `resume: ${what}`, {
-      hint: 'a run writes its first checkpoint after its first epoch, or when it is interrupted with Ctrl-C',
-    });
+/** Once, at the beginning of a run; not with verbose=false. */
+function advise(run: Run, emit: TrainRequest['emit'], files: RunFiles): void {
+  if (!run.settings.verbose) return;
+  for (const event of adviceFor(advised(run))) {
+    emit(event);
+    files.log(event);
   }
-  if (path.extname(file) === '.pt') {
-    throw new MezzoError('NOTHING_TO_RESUME', `${file}: only Mezzo's own checkpoints can be resumed`, {
-      hint: `train on from its weights with model=${file}`,
-    });
-  }
-  const contents = await readCheckpoint(file);
-  if (!contents.training || contents.training.state.finished) {
-    throw new MezzoError(
-      'NOTHING_TO_RESUME',
-      `${file}: this training is finished, there is nothing to resume`,
-      {
-        hint: `train on from its weights with model=${file}`,
-      },
-    );
-  }
-  return { ...contents.training, contents, weights: contents.weights };
-}
-
-function resumedSettings(
-  resume: Resume,
-  options: TrainOptions,
-  given: TrainSettings,
-  emit: TrainRequest['emit'],
-): TrainSettings {
-  const saved = resume.state.settings as unknown as TrainSettings;
-  const changed: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(options)) {
-    if (key === 'resume' || key === 'model' || value === undefined) continue;
-    if (RESUME_OVERRIDES.includes(key as keyof TrainOptions))
-      changed[key] = given[key as keyof TrainSettings];
-    else if (given[key as keyof TrainSettings] !== saved[key as keyof TrainSettings]) {
-      const text = `${key} is fixed when a run begins: its value ${String(saved[key as keyof TrainSettings])} stays`;
-      emit({ event: 'message', level: 'warning', text });
-    }
-  }
-  return Object.freeze({ ...saved, ...changed, resume: given.resume });
 }
 
 function startEvent(run: Run, firstEpoch: number): StartEvent {
@@ -205,6 +204,17 @@ function machineName(device: string, addon: LoadedAddon | undefined): string {
   return `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${library}`;
 }
 
+/** What TensorBoard shows of the run's pictures. */
+const SHOWN_PICTURES = [
+  'labels.jpg',
+  'train_batch0.jpg',
+  'val_batch0_labels.jpg',
+  'val_batch0_pred.jpg',
+  'results.png',
+  'BoxPR_curve.png',
+  'confusion_matrix_normalized.png',
+];
+
 /** Draws the run's curves and measures its best weights, with pictures. */
 async function finish(run: Run, files: RunFiles, pictures: RunPictures): Promise<DetectionReport> {
   const { settings } = run;
@@ -233,5 +243,6 @@ async function finish(run: Run, files: RunFiles, pictures: RunPictures): Promise
       path.join(run.saveDir, 'results.png'),
     );
   await pictures.finish();
+  if (settings.plots) await files.pictures(SHOWN_PICTURES);
   return reportOf(result, { saveDir: run.saveDir });
 }

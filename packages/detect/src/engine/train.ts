@@ -1,54 +1,32 @@
 import path from 'node:path';
-import { cuda, getNumThreads, MezzoError, memory } from '@mezzo/torch';
+import { getNumThreads, MezzoError } from '@mezzo/torch';
 import { TARGET_COLUMNS } from '../data/targets.ts';
 import type { TrainBatch } from '../data/train-loader.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import type { ImageBlock } from './batch-memory.ts';
 import { imagesOf } from './batches.ts';
-import { type CheckpointContents, identityOf, type TrainingState, writeCheckpoint } from './checkpoint.ts';
-import { deviceIndex } from './device.ts';
+import { type CheckpointContents, identityOf, writeCheckpoint } from './checkpoint.ts';
 import { type EpochEvent, isWindowEvent, type Losses, type TrainEvent } from './event.ts';
+import { notFinite } from './finite-state.ts';
+import type { HostMemoryLimit } from './memory-limit.ts';
+import { requireFinite } from './non-finite.ts';
 import type { RunPictures } from './pictures.ts';
+import { inBatchesOf, type Position, START } from './position.ts';
 import { randomStates } from './random-state.ts';
 import type { Run } from './run.ts';
 import type { RunFiles } from './run-files.ts';
+import { RunMonitor } from './run-monitor.ts';
 import { planIteration } from './schedule.ts';
 import { EarlyStopping } from './stopper.ts';
 import { type ValidateOutcome, validate } from './validator.ts';
 import { WindowFollower } from './window-follower.ts';
 import type { WindowObserver } from './window-observer.ts';
 
-/** Where a run stands: the part of its checkpoint that changes as it goes. */
-export type Position = Pick<
-  TrainingState,
-  | 'epoch'
-  | 'epochs'
-  | 'batch'
-  | 'lastStep'
-  | 'steps'
-  | 'skipped'
-  | 'skippedInARow'
-  | 'hopeless'
-  | 'observers'
-  | 'best'
-  | 'seconds'
-  | 'losses'
->;
-
-const START: Omit<Position, 'epochs'> = {
-  epoch: 0,
-  batch: 0,
-  lastStep: -1,
-  steps: 0,
-  skipped: 0,
-  best: { epoch: 0, fitness: 0, map50: 0, map: 0 },
-  seconds: 0,
-  losses: { sums: [0, 0, 0], batches: 0 },
-};
-
 export interface TrainHooks {
   emit: (event: TrainEvent) => void;
   signal?: AbortSignal;
+  /** Kept up to date from step to step. */
+  memoryLimit?: HostMemoryLimit;
   /** Follow the run window by window, in this order. */
   observers?: readonly WindowObserver[];
 }
@@ -71,11 +49,13 @@ export class Training {
   private readonly hooks: TrainHooks;
   private readonly at: Position;
   private readonly windows: WindowFollower;
+  private readonly monitor: RunMonitor;
   private readonly stopper: EarlyStopping;
   private readonly begun = performance.now();
   private readonly secondsBefore: number;
   private finished = false;
   private lastProgress = 0;
+  private saved: string | null = null;
   private lastStepEnd = performance.now();
   private progress = { losses: [0, 0, 0] as number[], scale: 1 };
 
@@ -85,25 +65,45 @@ export class Training {
     pictures: RunPictures,
     hooks: TrainHooks,
     position: Position = { ...START, epochs: run.settings.epochs },
+    batchBefore: number = run.settings.batch,
   ) {
     this.run = run;
     this.files = files;
     this.pictures = pictures;
     this.hooks = hooks;
-    this.at = structuredClone(position);
+    this.at = inBatchesOf(structuredClone(position), {
+      before: batchBefore,
+      now: run.settings.batch,
+      batches: run.train.batches,
+    });
     this.secondsBefore = position.seconds;
     this.stopper = new EarlyStopping(run.settings.patience, position.best);
+    this.monitor = new RunMonitor(run.device);
+    run.step.onPhase((phase) => this.monitor.mark(phase));
     this.windows = new WindowFollower(run, this.at, hooks.observers ?? [], (event) => this.tell(event));
+  }
+
+  /** The epoch in progress, from 0, and how many there are to be. */
+  get progressOfEpochs(): { epoch: number; epochs: number } {
+    return { epoch: this.at.epoch, epochs: this.at.epochs };
+  }
+
+  /** The checkpoint to go on from that was written last; null when none was. */
+  get lastSaved(): string | null {
+    return this.saved;
   }
 
   /** @throws {MezzoError} INTERRUPTED after `signal` aborted and a checkpoint was written */
   async train(): Promise<TrainEnd> {
     let stopped: TrainEnd['stopped'] = null;
-    while (this.at.epoch < this.at.epochs && stopped === null) {
-      const epochBegun = performance.now();
-      resetPeak(this.run);
-      await this.trainEpoch();
-      stopped = await this.endEpoch(epochBegun);
+    try {
+      while (this.at.epoch < this.at.epochs && stopped === null) {
+        const epochBegun = performance.now();
+        await this.trainEpoch();
+        stopped = await this.endEpoch(epochBegun);
+      }
+    } finally {
+      this.monitor.stop();
     }
     const { best, epoch } = this.at;
     return { epochs: epoch, stopped, best, seconds: this.seconds() };
@@ -122,7 +122,7 @@ export class Training {
   private async trainEpoch(): Promise<void> {
     const { run, at } = this;
     const { epoch, epochs } = at;
-    const closing = epochs - run.settings.close_mosaic;
+    const closing = Math.max(0, epochs - run.settings.close_mosaic);
     const mosaic = epoch < closing;
     if (epoch === closing && at.batch === 0) {
       this.hooks.emit({ event: 'message', level: 'info', text: 'Closing dataloader mosaic' });
@@ -130,7 +130,10 @@ export class Training {
     this.prepareModel();
     if (at.batch === 0) run.step.resetLosses();
     const batches = run.train.epoch(epoch, { from: at.batch, mosaic });
+    this.monitor.begin();
     for await (const batch of batches) {
+      this.monitor.mark('data');
+      this.hooks.memoryLimit?.follow();
       const ni = epoch * run.train.batches + at.batch;
       const plan = planIteration({ ...run.schedule, epochs }, ni);
       run.optimizer.apply(plan);
@@ -138,7 +141,7 @@ export class Training {
       this.trainBatch(batch, ni - at.lastStep >= plan.accumulate ? ni : null);
       batch.memory.release();
       at.batch += 1;
-      this.reportStep(batch.targets.length / TARGET_COLUMNS, batch.shape[1]);
+      this.reportStep(batch);
       if (this.hooks.signal?.aborted && at.batch < run.train.batches) await this.interrupt();
     }
   }
@@ -156,7 +159,9 @@ export class Training {
       at.lastStep = step;
       at.steps += 1;
     }
-    this.windows.follow(batch, () => run.step.run(() => imagesOf(batch), batch.targets, step !== null));
+    this.windows.follow(batch, () =>
+      run.step.run(() => imagesOf(batch), batch.targets, step !== null, batch.input),
+    );
   }
 
   /** Emits an event, and logs it when it is about a step. */
@@ -165,7 +170,7 @@ export class Training {
     if (isWindowEvent(event)) this.files.log(event);
   }
 
-  private reportStep(instances: number, size: number): void {
+  private reportStep({ targets, shape, input }: TrainBatch<ImageBlock>): void {
     const { run, at } = this;
     const now = performance.now();
     const last = at.batch === run.train.batches;
@@ -183,9 +188,10 @@ export class Training {
       step: at.batch,
       steps: run.train.batches,
       losses: named(run.loss.items, this.progress.losses),
-      instances,
-      size,
-      memoryBytes: peakBytes(run),
+      instances: targets.length / TARGET_COLUMNS,
+      size: Math.max(input.width, input.height),
+      memoryBytes: this.monitor.peakBytes(),
+      ...this.monitor.step(shape[0]),
       ...(scaled ? { scale: this.progress.scale } : {}),
       skipped: at.skipped,
     } as const;
@@ -211,9 +217,16 @@ export class Training {
     const { settings } = run;
     run.step.transaction.flush();
     const losses = run.step.meanLosses();
-    const trainSeconds = (performance.now() - begun) / 1000;
+    const { phases, ...use } = this.monitor.epoch();
+    requireFinite(
+      [run.model, run.ema.model].flatMap((model) => notFinite(() => model.stateDict())),
+      losses,
+      this.windows.latest,
+    );
     const last = at.epoch + 1 === at.epochs;
+    const validationBegun = performance.now();
     const outcome = settings.val || last ? await this.validate() : null;
+    const validation = (performance.now() - validationBegun) / 1000;
     const fitness = outcome?.result.fitness ?? 0;
     const { improved, stop } = this.stopper.record(at.epoch, fitness);
     const box = outcome?.result.box;
@@ -234,8 +247,9 @@ export class Training {
       scale: run.scaler.isEnabled() ? run.scaler.getScale() : null,
       skipped: at.skipped,
       seconds: (performance.now() - begun) / 1000,
-      imagesPerSecond: run.images.train / trainSeconds,
-      peakBytes: peakBytes(run),
+      ...use,
+      phases: { ...phases, validation },
+      peakBytes: this.monitor.peakBytes(),
       best: improved,
     };
     at.epoch += 1;
@@ -290,7 +304,8 @@ export class Training {
         map,
       });
     }
-    await this.save(false);
+    // Weights that have just stopped giving finite steps are no place to go back to.
+    if ((this.at.hopeless ?? 0) === 0) await this.save(false);
   }
 
   private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data' | 'plan'> {
@@ -326,6 +341,7 @@ export class Training {
       training: {
         state: {
           ...structuredClone(at),
+          rollbacks: run.rollbacks,
           emaUpdates: run.ema.updates,
           scaler: scaler.stateDict() as Record<string, number>,
           optimizer: { param_groups: [], scalars: {} },
@@ -343,19 +359,11 @@ export class Training {
         ...(window ? { window } : {}),
       },
     });
+    this.saved = files.last;
   }
 }
 
 /** Losses by name, in the loss's own order. */
 function named(names: readonly string[], losses: readonly number[]): Losses {
   return Object.fromEntries(names.map((name, i) => [name, losses[i] ?? 0]));
-}
-
-function peakBytes({ device }: Run): number {
-  return device === 'cpu' ? memory.stats().peakBytes : cuda.memoryReserved(deviceIndex(device));
-}
-
-function resetPeak({ device }: Run): void {
-  if (device === 'cpu') memory.resetPeak();
-  else cuda.resetPeakMemoryStats(deviceIndex(device));
 }

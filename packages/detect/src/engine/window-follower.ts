@@ -23,6 +23,8 @@ export class WindowFollower {
   private readonly stepsBefore: number;
   /** Pictures of the windows that are open or undecided, by the window's number. */
   private readonly files = new Map<number, string[]>();
+  /** Pictures of the window that was decided last. */
+  latest: readonly string[] = [];
   /** In training now. */
   private batch: TrainBatch<ImageBlock> | null = null;
 
@@ -74,6 +76,8 @@ export class WindowFollower {
       at.skipped += 1;
       this.tell({ event: 'skip', step, scale, culprits, cause: causeOf(culprits) });
     }
+    const files = this.files.get(result.window) ?? [];
+    this.latest = files;
     const late = result.window < run.step.transaction.windows;
     const context = {
       run,
@@ -81,12 +85,12 @@ export class WindowFollower {
       epoch: at.epoch + 1,
       skipped: at.skipped,
       skippedInARow: at.skippedInARow,
-      files: this.files.get(result.window) ?? [],
+      files,
       batch: late ? null : this.batch,
       emit: this.tell,
     };
     this.files.delete(result.window);
     for (const observer of this.observers) observer.afterWindow?.(result, context);
-    requireHope(at.hopeless, culprits);
+    requireHope(at.hopeless, culprits, files);
   }
 }

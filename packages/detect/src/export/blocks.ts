@@ -35,8 +35,10 @@ export const BLOCKS: readonly Row[] = [
     const mixed = graph.reshape(emit(block.qkv, x), [0, heads, 2 * keyWidth + valueWidth, -1]);
     const parts = graph.split(mixed, [keyWidth, keyWidth, valueWidth], 2);
     const [query, key, value] = parts as [Value, Value, Value];
-    const products = graph.add('MatMul', [graph.add('Transpose', [query], SWAP), key]);
-    const shares = softmaxInFloat(graph, products, keyWidth ** -0.5);
+    // Scaled before the product, as in the model: that could overflow in fp16.
+    const scaled = inFloat(graph, query, (wide) => graph.add('Mul', [wide, graph.number(keyWidth ** -0.5)]));
+    const scores = graph.add('MatMul', [graph.add('Transpose', [scaled], SWAP), key]);
+    const shares = inFloat(graph, scores, (wide) => graph.add('Softmax', [wide], { axis: -1 }));
     const size = graph.add('Shape', [x]);
     const attended = graph.add('MatMul', [value, graph.add('Transpose', [shares], SWAP)]);
     const place = emit(block.pe, graph.add('Reshape', [value, size]));
@@ -76,12 +78,10 @@ export const BLOCKS: readonly Row[] = [
 /** The last two of four dimensions change places. */
 const SWAP = { perm: [0, 1, 3, 2] };
 
-/** Softmax of the scaled products over the last dimension, in fp32 whatever the network's precision. */
-function softmaxInFloat(graph: Graph, products: Value, scale: number): Value {
-  const half = graph.precision === 'float16';
-  const scaled = graph.add('Mul', [half ? graph.cast(products, 'float32') : products, graph.number(scale)]);
-  const shares = graph.add('Softmax', [scaled], { axis: -1 });
-  return half ? graph.cast(shares, 'float16') : shares;
+/** A step in fp32 whatever the network's precision. */
+function inFloat(graph: Graph, value: Value, step: (wide: Value) => Value): Value {
+  if (graph.precision === 'float32') return step(value);
+  return graph.cast(step(graph.cast(value, 'float32')), graph.precision);
 }
 
 function convolution(

@@ -38,10 +38,21 @@ export async function exportDetector(
   const settings = resolveSettings('export', options);
   const stem = source.kind === 'weights' ? source.file.replace(/\.\w+$/, '') : path.parse(source.name).name;
   const format = exportFormat(settings, source.kind === 'weights' ? source.file : source.name);
+  const file = settings.out ?? stem + endings(settings)[format];
+  if (source.kind === 'weights' && path.resolve(file) === path.resolve(source.file)) {
+    throw new MezzoError('USAGE', `${file} is the file that is read`, { hint: 'name another with out=' });
+  }
   const model = network().to({ device: 'cpu', memoryFormat: 'contiguous' }).eval();
-  if (format === 'safetensors') return exportWeights(source, model, settings, stem);
-  return exportOnnx(model, settings, settings.out ?? `${stem}.onnx`);
+  return format === 'safetensors'
+    ? exportWeights(source, model, settings, file)
+    : exportOnnx(model, settings, file);
 }
+
+/** How the names of files end that are not named otherwise. */
+const endings = ({ half }: ExportSettings): Readonly<Record<WrittenFormat, string>> => ({
+  onnx: '.onnx',
+  safetensors: `-${half ? 'fp16' : 'fp32'}.safetensors`,
+});
 
 /** The format to write. @throws {ConfigError} for one that is not written here, before anything is loaded */
 export function exportFormat(settings: ExportSettings, model: string): WrittenFormat {
@@ -76,13 +87,9 @@ async function exportOnnx(
 function exportWeights(
   source: ModelSource,
   model: DetectionModel,
-  { half, out }: ExportSettings,
-  stem: string,
+  { half }: ExportSettings,
+  file: string,
 ): ExportReport {
-  const file = out ?? `${stem}-${half ? 'fp16' : 'fp32'}.safetensors`;
-  if (source.kind === 'weights' && path.resolve(file) === path.resolve(source.file)) {
-    throw new MezzoError('USAGE', `${file} is the file that is read`, { hint: 'name another with out=' });
-  }
   const fit = new HalfFit();
   const state = model.stateDict();
   if (half)

@@ -61,7 +61,7 @@ export function writtenFormat(
       hint: `formats: ${FORMAT_NAMES.join(', ')}`,
     });
   }
-  const command = maker.replaceAll('MODEL', of.stem).replaceAll('SHAPE', `(${of.shape.join(', ')})`);
+  const command = maker.replaceAll('MODEL', () => of.stem).replaceAll('SHAPE', `(${of.shape.join(', ')})`);
   throw new ConfigError(
     'UNSUPPORTED_OPTION',
     `format=${format} is made by another program, from an fp32 ONNX file`,

@@ -47,6 +47,6 @@ function pythonText(text: string): string {
     .replaceAll('\n', '\\n')
     .replaceAll('\r', '\\r')
     .replaceAll('\t', '\\t')
-    .replaceAll('\0', '\\0');
+    .replaceAll('\0', '\\x00');
   return `'${escaped}'`;
 }

@@ -3,6 +3,7 @@ import { AnchorDetect } from '../models/anchor-detect.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { BLOCKS } from './blocks.ts';
 import { emitterFor } from './emitter.ts';
+import { FUSION } from './fusion.ts';
 import { Graph, type Value } from './graph.ts';
 import { HalfFit, type HalfReport } from './half-fit.ts';
 import { HEADS } from './heads.ts';
@@ -82,7 +83,7 @@ export function onnxModel(model: DetectionModel, options: OnnxOptions): OnnxMode
 
 /** The layers, in the order and with the connections of the description. */
 function writeNetwork(graph: Graph, model: DetectionModel, imgsz: number | null): Value {
-  const emitter = emitterFor({ graph, imgsz }, model, [...BLOCKS, ...HEADS]);
+  const emitter = emitterFor({ graph, imgsz }, model, [...BLOCKS, ...FUSION, ...HEADS]);
   const images = graph.precision === 'float32' ? 'images' : graph.cast('images', 'float16');
   const outputs: Value[] = [];
   const read = (index: number): Value => (index < 0 ? images : outputs[index]!);

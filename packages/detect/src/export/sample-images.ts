@@ -2,10 +2,10 @@ import { native } from '@mezzo/libtorch';
 import { scope, type Tensor, tensor } from '@mezzo/torch';
 import { letterbox } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
+import { groupChannels } from '../data/decode.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { syntheticBatch } from '../precision/synthetic-batch.ts';
 import { readImage } from '../predict/image.ts';
-import { grey } from '../predict/predictor.ts';
 import { listSources } from '../predict/sources.ts';
 
 /** Pictures that are made up when none are given, and the most that are taken of those that are. */
@@ -31,15 +31,13 @@ export async function sampleImages(
 }
 
 async function fitted(file: string, model: DetectionModel, imgsz: number): Promise<Tensor> {
-  const pixels = await readImage(file);
+  const pixels = await readImage(file, model.ch);
   const square = { width: imgsz, height: imgsz };
-  const out = new Uint8Array(3 * imgsz * imgsz);
-  await native().imageLetterbox(out, letterboxJob(pixels, letterbox(pixels, square), square, 3), pixels.data);
+  const out = new Uint8Array(model.ch * imgsz * imgsz);
+  const job = letterboxJob(pixels, letterbox(pixels, square), square, model.ch);
+  await native().imageLetterbox(out, job, groupChannels(pixels).pixels);
   return scope(() => {
-    const planes = tensor(out, { shape: [1, imgsz, imgsz, 3] })
-      .permute([0, 3, 1, 2])
-      .float()
-      .div(255);
-    return grey(planes, model.ch).contiguous();
+    const images = tensor(out, { shape: [1, imgsz, imgsz, model.ch] });
+    return images.permute([0, 3, 1, 2]).float().div(255).contiguous();
   });
 }

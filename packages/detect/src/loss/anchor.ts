@@ -45,7 +45,7 @@ export class AnchorLoss implements Criterion {
   readonly items = ['box', 'obj', 'cls'] as const;
   readonly settings: Readonly<Record<string, unknown>>;
   private readonly head: AnchorDetect;
-  private readonly gains: AnchorGains;
+  readonly gains: AnchorGains;
   private readonly limit: number;
   /** The anchors in cells, on the host: [levels][width, height, width, …]. */
   private readonly anchors: readonly (readonly number[])[];

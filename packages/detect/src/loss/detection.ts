@@ -33,6 +33,8 @@ export interface DetectionLossOptions {
   /** Defaults 7.5, 0.5, 1.5. */
   gains?: LossGains;
   assigner?: TaskAlignedAssigner;
+  /** How much each class counts in the class loss; null: all alike. */
+  classWeights?: readonly number[] | null;
 }
 
 export interface DetectionLossResult extends LossResult {
@@ -54,6 +56,7 @@ export class DetectionLoss implements Criterion {
   private readonly nc: number;
   private readonly strides: readonly number[];
   private readonly regMax: number;
+  private readonly classWeights: readonly number[] | null;
 
   constructor(options: DetectionLossOptions) {
     this.nc = options.nc;
@@ -61,10 +64,12 @@ export class DetectionLoss implements Criterion {
     this.regMax = options.regMax ?? 16;
     this.gains = options.gains ?? { box: 7.5, cls: 0.5, dfl: 1.5 };
     this.assigner = options.assigner ?? new TaskAlignedAssigner();
+    this.classWeights = options.classWeights ?? null;
   }
 
   get settings(): Readonly<Record<string, unknown>> {
-    return { gains: this.gains, rule: this.assigner.centreRule };
+    const weights = this.classWeights === null ? {} : { classWeights: this.classWeights };
+    return { gains: this.gains, rule: this.assigner.centreRule, ...weights };
   }
 
   forward(maps: HeadMaps, rows: Float32Array): DetectionLossResult {
@@ -83,7 +88,7 @@ export class DetectionLoss implements Criterion {
 
         const boxes = this.pixelBoxes(sides, grid);
         const assignment = this.assigner.assign(logits, boxes, targetBoxes, targets, levels);
-        const cls = classification(logits, assignment);
+        const cls = classification(logits, assignment, this.classWeights);
         const [box, dfl] = this.regression(sides, grid, targetBoxes, assignment);
         const normaliser = assignment?.weight.sum().clampMin(1) ?? 1;
         const items = stack([box.mul(this.gains.box), cls.mul(this.gains.cls), dfl.mul(this.gains.dfl)]).div(
@@ -131,11 +136,23 @@ export class DetectionLoss implements Criterion {
 /**
  * Σ of the binary cross-entropy of all logits [B, A, C]. Targets are zero but for the assigned class of the
  * assigned anchors, so it is Σ softplus(logit) less Σ score · logit: no target tensor as large as the logits.
+ * @param weights of the classes
  */
-function classification(logits: Tensor, assignment: Assignment | null): Tensor {
+function classification(
+  logits: Tensor,
+  assignment: Assignment | null,
+  weights: readonly number[] | null,
+): Tensor {
   return scope(() => {
-    const background = logits.softplus().sum();
-    if (assignment === null) return background;
-    return background.sub(logits.flatten().indexSelect(0, assignment.score).mul(assignment.weight).sum());
+    const classes = logits.size(-1);
+    const weightsC =
+      weights && upload(Float32Array.from(weights), [classes], { device: logits.device, dtype: 'float32' });
+    const background = logits.softplus();
+    const total = weightsC ? background.mul(weightsC).sum() : background.sum();
+    if (assignment === null) return total;
+    const { score, weight } = assignment;
+    const reward = logits.flatten().indexSelect(0, score).mul(weight);
+    if (!weightsC) return total.sub(reward.sum());
+    return total.sub(reward.mul(weightsC.indexSelect(0, score.remainder(classes))).sum());
   });
 }

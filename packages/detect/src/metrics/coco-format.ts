@@ -17,6 +17,7 @@ export interface CocoAnnotation {
 /** One entry of a COCO results file. */
 export interface CocoDetection {
   readonly image_id: CocoImageId;
+  readonly file_name?: string;
   readonly category_id: number;
   readonly bbox: CocoBox;
   readonly score: number;
@@ -36,23 +37,34 @@ export function cocoImageId(path: string): CocoImageId {
 }
 
 /**
- * Detections of one image as entries of a results file: boxes rounded to 3 decimals, scores to 5. The category of
- * class index c is c + 1, as COCO numbers from 1.
+ * Detections of one image as entries of a results file: boxes rounded to 3 decimals, scores to 5.
+ *
+ * @param categories the category number of each class index
  */
-export function toCocoDetections(image_id: CocoImageId, detections: Detections): CocoDetection[] {
+export function toCocoDetections(
+  image_id: CocoImageId,
+  file_name: string,
+  detections: Detections,
+  categories: readonly number[],
+): CocoDetection[] {
   return Array.from(detections.cls, (cls, i) => ({
     image_id,
-    category_id: cls + 1,
+    file_name,
+    category_id: categories[cls]!,
     bbox: roundBox(cocoBox(detections.boxes, i)),
     score: round(detections.conf[i]!, 5),
   }));
 }
 
 /** The true boxes of one image as annotations, category numbers as in {@link toCocoDetections}. */
-export function toCocoAnnotations(image_id: CocoImageId, targets: Targets): CocoAnnotation[] {
+export function toCocoAnnotations(
+  image_id: CocoImageId,
+  targets: Targets,
+  categories: readonly number[],
+): CocoAnnotation[] {
   return Array.from(targets.cls, (cls, i) => {
     const bbox = cocoBox(targets.boxes, i);
-    return { image_id, category_id: cls + 1, bbox, area: bbox[2] * bbox[3], iscrowd: 0 };
+    return { image_id, category_id: categories[cls]!, bbox, area: bbox[2] * bbox[3], iscrowd: 0 };
   });
 }
 

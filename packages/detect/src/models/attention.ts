@@ -5,6 +5,8 @@ import { withoutAutocast } from './precision.ts';
 /** Channels of one attention head. */
 const HEAD_CHANNELS = 64;
 
+const headsOf = (channels: number): number => Math.max(1, Math.floor(channels / HEAD_CHANNELS));
+
 /**
  * Self-attention over the cells of a map, with keys half as wide as values and a depthwise convolution of the values
  * as positional encoding. [B, c, H, W] -> the same. The softmax is fp32 on every device.
@@ -19,7 +21,7 @@ export class Attention extends nn.Layer {
 
   constructor(channels: number) {
     super();
-    this.heads = Math.max(1, Math.floor(channels / HEAD_CHANNELS));
+    this.heads = headsOf(channels);
     this.valueWidth = Math.floor(channels / this.heads);
     this.keyWidth = Math.floor(this.valueWidth / 2);
     this.qkv = new Conv(channels, channels + 2 * this.keyWidth * this.heads, 1, { activation: false });
@@ -76,6 +78,12 @@ export class C2PSA extends nn.Layer {
   readonly cv1: Conv;
   readonly cv2: Conv;
   readonly m: nn.Sequential;
+
+  /** Whether the half that goes through attention splits into equal heads. */
+  static divides(channels: number, expansion = 0.5): boolean {
+    const hidden = Math.floor(channels * expansion);
+    return hidden % headsOf(hidden) === 0;
+  }
 
   constructor(channels: number, repeats = 1, expansion = 0.5) {
     super();

@@ -37,6 +37,10 @@ export class Conv extends nn.Layer {
     });
   }
 
+  get isFolded(): boolean {
+    return !(this.bn instanceof nn.BatchNorm2d);
+  }
+
   /** Weight and bias of the one convolution that this is in evaluation mode; computed in fp64. */
   folded(): { weight: Tensor; bias: Tensor } {
     const { conv, bn } = this;

@@ -117,14 +117,15 @@ export class DetectionModel extends nn.Module {
     });
   }
 
-  /** A second model with equal weights, on the same device and in the same memory format. */
+  /** A second model with equal weights: of the same dtype, on the same device and in the same memory format. */
   clone(): DetectionModel {
     const twin = new DetectionModel(this.description, { names: this.names });
     const weights = this.parameters();
     const channelsLast = weights.some(
       (weight) => weight.isContiguous('channels_last') && !weight.isContiguous(),
     );
-    twin.to({ device: weights[0]!.device, memoryFormat: channelsLast ? 'channels_last' : undefined });
+    const { device, dtype } = weights[0]!;
+    twin.to({ device, dtype, memoryFormat: channelsLast ? 'channels_last' : undefined });
     scope(() => twin.loadStateDict(this.stateDict()));
     return twin.train(this.training);
   }

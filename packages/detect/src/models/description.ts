@@ -1,21 +1,23 @@
 import { didYouMean } from '@mezzo/libtorch/nearest';
-import { roundHalfEven } from '../rounding.ts';
+import { channelsOf, checkedModalities, fitModalities, type Modalities } from '../fusion/modalities.ts';
 import { ModelError } from './errors.ts';
 import { families } from './families.ts';
-import { type ModuleSpec, moduleSpec, type Parameter } from './modules.ts';
+import { type ModuleSpec, moduleSpec, type Parameter, type Surroundings } from './modules.ts';
+import { chooseScale, type Scale, scaleDepth, scaleWidth } from './scaling.ts';
+
+export type { Scale } from './scaling.ts';
+
+type LayerSource = number | 'input';
 
 export type LayerArg = number | boolean | string | null | readonly number[] | readonly (readonly number[])[];
 
-/** One layer before scaling: `[from, repeats, module, arguments]`. `from` -1 is the previous layer. */
+/** One layer before scaling: `[from, repeats, module, arguments]`. `from` -1 is the previous layer, `input` the image. */
 export type LayerRow = readonly [
-  from: number | readonly number[],
+  from: LayerSource | readonly LayerSource[],
   repeats: number,
   module: string,
   args: readonly LayerArg[],
 ];
-
-/** Depth multiple, width multiple, largest number of channels before the width multiple. */
-export type Scale = readonly [depth: number, width: number, maxChannels?: number];
 
 /**
  * A network as data: the form of Ultralytics' model YAML files. Plain JSON, so that a checkpoint carries it.
@@ -24,6 +26,8 @@ export type Scale = readonly [depth: number, width: number, maxChannels?: number
 export interface ModelTable {
   readonly nc?: number;
   readonly ch?: number;
+  /** Sensors whose channels make up the image, for rows of `Modality`. */
+  readonly modalities?: Modalities;
   readonly scale?: string;
   readonly scales?: Readonly<Record<string, Scale>>;
   readonly depth_multiple?: number;
@@ -73,6 +77,7 @@ const TABLE_KEYS = [
   'nc',
   'ch',
   'channels',
+  'modalities',
   'scale',
   'scales',
   'depth_multiple',
@@ -111,22 +116,33 @@ export function resolveModel(source: string | object, options: ResolveOptions = 
   const name = options.name ?? (typeof source === 'string' ? source : 'model');
   const parsed = parseModelName(name);
   const table = typeof source === 'string' ? publishedTable(source) : checkedTable(source);
-  const nc = positiveInteger('nc', options.nc ?? table.nc);
-  const ch = positiveInteger('ch', options.ch ?? table.ch ?? 3);
+  const nc = classCount(options.nc ?? table.nc);
+  const { ch, modalities } = imageOf(table, options.ch);
   const scale = chooseScale(table, parsed.scale);
   const resolved: ModelTable = {
     ...table,
     nc,
     ch,
+    ...(modalities === undefined ? {} : { modalities }),
     ...(scale.letter === undefined ? {} : { scale: scale.letter }),
   };
-  const net = { nc, ch, scale: scale.factors, letter: scale.letter, anchors: table.anchors };
+  const net = { nc, ch, modalities, scale: scale.factors, letter: scale.letter, anchors: table.anchors };
   const layers: LayerDescription[] = [];
   for (const row of [...table.backbone, ...table.head]) {
     layers.push(resolveLayer(row, layers, net));
   }
   checkHead(layers);
   return { name: name.replace(/^.*[/\\]/, '').replace(/\.ya?ml$/, ''), nc, ch, table: resolved, layers };
+}
+
+/** The image's channels, and how the modalities share them. */
+function imageOf(
+  table: ModelTable,
+  given: number | undefined,
+): { ch: number; modalities: Modalities | undefined } {
+  const modalities = table.modalities === undefined ? undefined : checkedModalities(table.modalities);
+  const ch = positiveInteger('ch', given ?? table.ch ?? (modalities ? channelsOf(modalities) : 3));
+  return { ch, modalities: modalities && fitModalities(modalities, ch) };
 }
 
 function checkHead(layers: readonly LayerDescription[]): void {
@@ -168,6 +184,17 @@ function checkedTable(source: object): ModelTable {
   return channels === undefined ? rest : { ...rest, ch: rest.ch ?? channels };
 }
 
+/** A file may claim any number; what is made for each class must not take all memory. */
+export const MOST_CLASSES = 65_536;
+
+function classCount(value: unknown): number {
+  const count = positiveInteger('nc', value);
+  if (count <= MOST_CLASSES) return count;
+  throw new ModelError('BAD_MODEL', `model table: 'nc' must be at most ${MOST_CLASSES}, got ${count}`, {
+    key: 'nc',
+  });
+}
+
 function positiveInteger(key: string, value: unknown): number {
   if (typeof value === 'number' && Number.isInteger(value) && value > 0) return value;
   throw new ModelError(
@@ -177,31 +204,10 @@ function positiveInteger(key: string, value: unknown): number {
   );
 }
 
-function chooseScale(
-  table: ModelTable,
-  letterOfName: string | undefined,
-): { letter?: string; factors: Scale } {
-  if (table.scales === undefined) {
-    return { factors: [table.depth_multiple ?? 1, table.width_multiple ?? 1, table.max_channels] };
-  }
-  const letter = table.scale ?? letterOfName ?? Object.keys(table.scales)[0] ?? '';
-  const factors = table.scales[letter];
-  if (!Array.isArray(factors) || factors.length < 2 || !factors.every(Number.isFinite)) {
-    throw new ModelError(
-      'BAD_MODEL',
-      `model table: no scale '${letter}' of the form [depth, width, max channels]`,
-      {
-        key: 'scales',
-        hint: `scales: ${Object.keys(table.scales).join(', ')}`,
-      },
-    );
-  }
-  return { letter, factors: factors as unknown as Scale };
-}
-
 interface NetContext {
   nc: number;
   ch: number;
+  modalities: Modalities | undefined;
   scale: Scale;
   letter: string | undefined;
   anchors: ModelTable['anchors'];
@@ -235,10 +241,17 @@ function describeLayer(
   if (spec.inputs === 'one' && from.length !== 1) {
     throw new ModelError('BAD_MODEL', `layer ${index} (${module}): takes one input, got ${from.length}`);
   }
+  if (from.length === 0) throw new ModelError('BAD_MODEL', `layer ${index} (${module}): takes no input`);
   const inChannels = from.map((source) => (source < 0 ? net.ch : before[source]!.outChannels));
   const inStrides = from.map((source) => (source < 0 ? 1 : before[source]!.stride));
-  const around = { scale: net.letter, before: new Set(before.map((layer) => layer.module)) };
-  const args = { ...nameArguments(spec, argColumn, { index, module, net }), ...spec.adapt?.(around) };
+  const around: Surroundings = {
+    ...{ index, from, inChannels, inStrides },
+    scale: net.letter,
+    modalities: net.modalities,
+    before: new Set(before.map((layer) => layer.module)),
+  };
+  const named = nameArguments(spec, argColumn, { index, module, net });
+  const args = { ...named, ...spec.adapt?.(around, named) };
   const levels = args.anchors;
   if (Array.isArray(levels) && levels.length !== from.length) {
     throw new ModelError(
@@ -261,6 +274,7 @@ function describeLayer(
 }
 
 function absoluteIndex(from: unknown, index: number): number {
+  if (from === 'input') return -1;
   const absolute = typeof from === 'number' && from < 0 ? index + from : from;
   const first = index === 0 ? -1 : 0;
   if (typeof absolute === 'number' && Number.isInteger(absolute) && absolute >= first && absolute < index)
@@ -304,15 +318,17 @@ function literalOf(raw: LayerArg | undefined, net: NetContext): LayerArg | undef
   if (typeof raw !== 'string') return raw;
   if (raw === 'nc') return net.nc;
   if (raw === 'anchors') return net.anchors ?? null;
-  return raw in LITERALS ? LITERALS[raw]! : raw;
+  return Object.hasOwn(LITERALS, raw) ? LITERALS[raw]! : raw;
 }
 
 const isCount = (value: LayerArg): boolean => Number.isInteger(value) && (value as number) > 0;
+const isWhole = (value: LayerArg): boolean => Number.isInteger(value) && (value as number) >= 0;
 const KINDS: Readonly<
   Record<Parameter['type'], readonly [what: string, accepts: (value: LayerArg) => boolean]>
 > = {
   channels: ['a positive integer', isCount],
   integer: ['a positive integer', isCount],
+  whole: ['an integer from 0', isWhole],
   fraction: ['a number above 0', (value) => typeof value === 'number' && value > 0],
   boolean: ['true or false', (value) => typeof value === 'boolean'],
   string: ['a string', (value) => typeof value === 'string'],
@@ -329,12 +345,4 @@ function isAnchors(value: LayerArg): boolean {
 
 function accepts(parameter: Parameter, value: LayerArg): boolean {
   return value === null ? parameter.default === null : KINDS[parameter.type][1](value);
-}
-
-function scaleDepth(repeats: number, depth: number): number {
-  return repeats === 1 ? 1 : Math.max(roundHalfEven(repeats * depth), 1);
-}
-
-function scaleWidth(channels: number, [, width, maxChannels = Infinity]: Scale): number {
-  return Math.ceil((Math.min(channels, maxChannels) * width) / 8) * 8;
 }

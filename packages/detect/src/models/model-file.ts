@@ -12,14 +12,14 @@ const ANY_CLASSES = 80;
  */
 export function readModelFile(file: string): ModelTable {
   const lines = new LineCounter();
-  const document = parseDocument(readFileSync(file, 'utf8'), { lineCounter: lines });
+  const document = parseDocument(textOf(file), { lineCounter: lines });
   const [fault] = document.errors;
   if (fault !== undefined) {
     const { line } = lines.linePos(fault.pos[0]);
     const [what] = fault.message.split(' at line');
     throw new ModelError('BAD_MODEL', `${file}:${line}: not a YAML file: ${what}`, { cause: fault });
   }
-  const table: unknown = document.toJS();
+  const table = parsedValue(document, file);
   if (typeof table !== 'object' || table === null || Array.isArray(table)) {
     throw new ModelError('BAD_MODEL', `${file}: a model description has the keys backbone and head`);
   }
@@ -34,6 +34,23 @@ export function readModelFile(file: string): ModelTable {
     });
   }
   return table as ModelTable;
+}
+
+function textOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new ModelError('BAD_MODEL', `${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Throws where aliases of aliases would multiply until memory ends. */
+function parsedValue(document: Document, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    throw new ModelError('BAD_MODEL', `${file}: not a YAML file: ${(cause as Error).message}`, { cause });
+  }
 }
 
 /** The line of the layer or key that an error is about. */

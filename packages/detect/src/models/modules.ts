@@ -1,5 +1,7 @@
 import { didYouMean } from '@mezzo/libtorch/nearest';
 import { nn } from '@mezzo/torch';
+import { FUSION_LAYERS } from '../fusion/layers.ts';
+import type { Modalities } from '../fusion/modalities.ts';
 import { AnchorDetect, type Anchors } from './anchor-detect.ts';
 import { C2PSA } from './attention.ts';
 import { Concat, Conv, SPPF, Upsample } from './blocks.ts';
@@ -11,9 +13,18 @@ import { ModelError } from './errors.ts';
 /** A positional argument of a layer row. Without a default it must be given; `null` is allowed where it is the default. */
 export interface Parameter {
   readonly name: string;
-  /** `channels` are scaled by the width multiple. */
-  readonly type: 'channels' | 'integer' | 'fraction' | 'boolean' | 'string' | 'anchors';
+  /** `channels` are scaled by the width multiple; `whole` numbers begin at 0, integers at 1. */
+  readonly type: 'channels' | 'integer' | 'whole' | 'fraction' | 'boolean' | 'string' | 'anchors';
   readonly default?: LayerArg;
+}
+
+/** The network around a layer. */
+export interface Surroundings extends Pick<LayerDescription, 'index' | 'from' | 'inChannels' | 'inStrides'> {
+  /** The network's size letter. */
+  readonly scale: string | undefined;
+  readonly modalities: Modalities | undefined;
+  /** Modules of the layers before. */
+  readonly before: ReadonlySet<string>;
 }
 
 /** What the resolver and the builder need to know of a kind of layer. */
@@ -21,11 +32,8 @@ export interface ModuleSpec {
   readonly inputs: 'one' | 'many';
   readonly parameters: readonly Parameter[];
   readonly outChannels: (inChannels: readonly number[], args: Readonly<Record<string, LayerArg>>) => number;
-  /** Arguments that follow from the network around the layer: its size letter, and the modules before it. */
-  readonly adapt?: (net: {
-    scale: string | undefined;
-    before: ReadonlySet<string>;
-  }) => Record<string, LayerArg>;
+  /** Arguments that follow from the network around the layer. */
+  readonly adapt?: (net: Surroundings, args: Readonly<Record<string, LayerArg>>) => Record<string, LayerArg>;
   /** Output stride over input stride; 1 when absent. */
   readonly strideFactor?: (args: Readonly<Record<string, LayerArg>>) => number;
   /** The module repeats its inner blocks; otherwise `repeats` of it follow one another. */
@@ -60,7 +68,12 @@ function block(
 
 const specs: Readonly<Record<string, ModuleSpec>> = {
   Conv: block(
-    [integer('kernel', 1), integer('stride', 1), integer('padding', null), integer('groups', 1)],
+    [
+      integer('kernel', 1),
+      integer('stride', 1),
+      { name: 'padding', type: 'whole', default: null },
+      integer('groups', 1),
+    ],
     (c1, c2, { args }) =>
       new Conv(c1, c2, args.kernel as number, {
         stride: args.stride as number,
@@ -98,6 +111,13 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
           `layer ${index} (C2PSA): keeps its channels, got ${c1} in and ${c2} out`,
         );
       }
+      if (!C2PSA.divides(c2, args.expansion as number)) {
+        throw new ModelError(
+          'BAD_MODEL',
+          `layer ${index} (C2PSA): ${c2} channels cannot be shared evenly among its attention heads`,
+          { hint: 'another width multiple, or channels that are a multiple of 128' },
+        );
+      }
       return new C2PSA(c2, repeats, args.expansion as number);
     },
     { innerRepeats: true },
@@ -126,12 +146,19 @@ const specs: Readonly<Record<string, ModuleSpec>> = {
     inputs: 'many',
     parameters: [integer('dimension', 1)],
     outChannels: (inChannels) => inChannels.reduce((sum, c) => sum + c, 0),
-    build: ({ index, args }) => {
+    build: ({ index, args, inStrides }) => {
       if (args.dimension !== 1)
         throw new ModelError('BAD_MODEL', `layer ${index} (Concat): only channels (1) can be joined`);
+      if (new Set(inStrides).size > 1) {
+        throw new ModelError(
+          'BAD_MODEL',
+          `layer ${index} (Concat): its inputs have strides ${inStrides.join(' and ')}, and so maps of different sizes`,
+        );
+      }
       return new Concat();
     },
   },
+  ...FUSION_LAYERS,
   Detect: {
     inputs: 'many',
     head: true,

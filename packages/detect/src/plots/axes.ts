@@ -13,6 +13,7 @@ export interface AxesOptions {
   readonly width: number;
   readonly height: number;
   readonly xRange: readonly [number, number];
+  /** From the bottom to the top: the larger value first turns the axis around. */
   readonly yRange: readonly [number, number];
   readonly title?: string;
   readonly xLabel?: string;
@@ -21,11 +22,13 @@ export interface AxesOptions {
   readonly fontSize?: number;
   /** Ticks only at whole numbers of x, as for epochs. */
   readonly wholeX?: boolean;
+  /** Ticks only at whole numbers of y, as for counts. */
+  readonly wholeY?: boolean;
   /** No ticks along x. */
   readonly hideX?: boolean;
 }
 
-/** A plotting area with linear axes, y upwards. */
+/** A plotting area with linear axes. */
 export class Axes {
   readonly #options: AxesOptions;
   readonly #fontSize: number;
@@ -128,9 +131,11 @@ export class Axes {
   }
 
   #yTicks(): string[] {
-    const { x, width, height, yRange } = this.#options;
+    const { x, width, height, yRange, wholeY } = this.#options;
     const size = this.#fontSize;
-    const ticks = niceTicks(yRange, Math.max(2, Math.floor(height / (size * 3.5))));
+    const range = [Math.min(...yRange), Math.max(...yRange)] as const;
+    const all = niceTicks(range, Math.max(2, Math.floor(height / (size * 3.5))));
+    const ticks = wholeY ? all.filter(Number.isInteger) : all;
     const labels = tickLabels(ticks);
     return ticks.flatMap((tick, i) => {
       const at = this.atY(tick);

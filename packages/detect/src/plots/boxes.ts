@@ -1,3 +1,4 @@
+import { labelPlaces, type Place } from './label-places.ts';
 import { classColor, readableOn } from './palette.ts';
 import { px } from './svg.ts';
 import { capHeight, fitText, svgText, textWidth } from './text.ts';
@@ -15,14 +16,20 @@ export interface DrawOptions {
   readonly lineWidth?: number;
   /** Pixels; chosen from the size of the image and the line width unless given. */
   readonly fontSize?: number;
+  /**
+   * What becomes of a label that finds no place where it covers nothing: `overlap` draws it on its box all the same,
+   * `omit` leaves it out, unless it is the first of its class. `overlap` unless given.
+   */
+  readonly crowded?: 'overlap' | 'omit';
+}
+
+interface Area {
+  readonly width: number;
+  readonly height: number;
 }
 
 /** Boxes and labels as SVG elements, for an area of the given size in pixels. */
-export function svgBoxes(
-  boxes: readonly DrawnBox[],
-  area: { width: number; height: number },
-  options: DrawOptions = {},
-): string {
+export function svgBoxes(boxes: readonly DrawnBox[], area: Area, options: DrawOptions = {}): string {
   const line = options.lineWidth ?? Math.max(2, Math.round((area.width + area.height) / 600));
   const size =
     options.fontSize ??
@@ -38,29 +45,52 @@ export function svgBoxes(
       `fill="none" stroke="${classColor(cls)}" stroke-width="${line}" stroke-linejoin="round"/>`
     );
   });
-  const labels = boxes.map((box) => svgLabel(box, area, line, size));
+  const labels = svgLabels(boxes, area, { line, size, omit: options.crowded === 'omit' });
   return [...frames.reverse(), ...labels.reverse()].join('');
 }
 
-/** A filled tag on the upper edge of the box, moved inside the area where it would leave it. */
-function svgLabel(
-  { xyxy: [x1, y1], cls, label }: DrawnBox,
-  area: { width: number; height: number },
-  line: number,
-  size: number,
-): string {
+/** A filled tag at each box; the first box finds its place first. */
+function svgLabels(
+  boxes: readonly DrawnBox[],
+  area: Area,
+  { line, size, omit }: { line: number; size: number; omit: boolean },
+): string[] {
   const padding = size * 0.3;
-  const text = label === undefined ? '' : fitText(label, size, area.width - 2 * padding);
-  if (text === '') return '';
-  const color = classColor(cls);
-  const width = textWidth(text, size) + 2 * padding;
+  const texts = boxes.map(({ label = '' }) => fitText(label, size, area.width - 2 * padding));
   const height = size * 1.25;
-  const left = Math.max(0, Math.min(x1 - line / 2, area.width - width));
-  const above = y1 - line / 2 - height;
-  const top = Math.max(0, Math.min(above >= 0 ? above : y1 - line / 2, area.height - height));
-  const baseline = top + (height + capHeight(size)) / 2;
-  return (
-    `<rect x="${px(left)}" y="${px(top)}" width="${px(width)}" height="${px(height)}" rx="${px(size * 0.15)}" fill="${color}"/>` +
-    svgText(text, left + padding, baseline, { size, color: readableOn(color) })
+  const sizes = texts.map((text) =>
+    text === '' ? null : { width: textWidth(text, size) + 2 * padding, height },
   );
+  const places = labelPlaces(boxes, sizes, area);
+  const named = new Set<number>();
+  return boxes.map(({ xyxy, cls }, i) => {
+    const own = sizes[i];
+    const needed = !omit || !named.has(cls);
+    const place = places[i] ?? (own && needed ? onBox(xyxy, own, area, line) : null);
+    if (place === null || place === undefined) return '';
+    named.add(cls);
+    const color = classColor(cls);
+    const baseline = place.y + (height + capHeight(size)) / 2;
+    return (
+      `<rect x="${px(place.x)}" y="${px(place.y)}" width="${px(place.width)}" height="${px(height)}" ` +
+      `rx="${px(size * 0.15)}" fill="${color}"/>` +
+      svgText(texts[i]!, place.x + padding, baseline, { size, color: readableOn(color) })
+    );
+  });
+}
+
+/** On the upper edge of the box, moved inside the area where it would leave it. */
+function onBox(
+  [x1, y1]: DrawnBox['xyxy'],
+  { width, height }: Pick<Place, 'width' | 'height'>,
+  area: Area,
+  line: number,
+): Place {
+  const above = y1 - line / 2 - height;
+  return {
+    x: Math.max(0, Math.min(x1 - line / 2, area.width - width)),
+    y: Math.max(0, Math.min(above >= 0 ? above : y1 - line / 2, area.height - height)),
+    width,
+    height,
+  };
 }

@@ -1,15 +1,17 @@
 import { meanCurve } from '../metrics/ap.ts';
 import type { DetectionResult } from '../metrics/detection.ts';
 import { Axes, INK } from './axes.ts';
+import { drawableNames } from './class-names.ts';
 import { classColor } from './palette.ts';
 import { svgDocument, svgPolyline, writeSvg } from './svg.ts';
-import { fitText, svgText } from './text.ts';
+import { fitText, svgText, textWidth } from './text.ts';
 
 const WIDTH = 1350;
 const HEIGHT = 900;
 const AREA = { x: 90, y: 60, width: 900, height: 750 };
 const LEGEND = { x: 1010, width: 320, lineHeight: 26 };
 const MEAN = '#15191d';
+const MEAN_WIDTH = 4;
 const CLASS = '#b4bac0';
 /** With more classes their lines are grey and only the mean is named. */
 const NAMED_CLASSES = 20;
@@ -30,7 +32,7 @@ interface CurvePlot {
 function highest(result: DetectionResult, mean: Float64Array): string {
   let best = 0;
   for (let i = 1; i < mean.length; i++) if (mean[i]! > mean[best]!) best = i;
-  return `all classes ${(mean[best] ?? 0).toFixed(2)} at ${(result.curves.x[best] ?? 0).toFixed(3)}`;
+  return `${(mean[best] ?? 0).toFixed(2)} at ${(result.curves.x[best] ?? 0).toFixed(3)}`;
 }
 
 const PLOTS: readonly CurvePlot[] = [
@@ -41,7 +43,7 @@ const PLOTS: readonly CurvePlot[] = [
     yLabel: 'Precision',
     curves: (result) => result.curves.precisionOverRecall,
     ofClass: (result, k) => result.perClass[k]!.ap50.toFixed(3),
-    ofMean: (result) => `all classes ${result.box.map50.toFixed(3)} mAP@0.5`,
+    ofMean: (result) => `${result.box.map50.toFixed(3)} mAP@0.5`,
   },
   {
     file: 'BoxF1_curve.png',
@@ -90,33 +92,50 @@ function svgCurves(result: DetectionResult, plot: CurvePlot): string {
   const curves = plot.curves(result);
   const named = curves.length <= NAMED_CLASSES;
   const mean = meanCurve(curves);
-  const lines = curves.map((curve, k) => {
+  const names = drawableNames(result.names);
+  // A single class is its own mean.
+  const [only] = result.perClass.length === 1 ? result.perClass : [];
+  const whole = {
+    color: only ? classColor(only.id) : MEAN,
+    width: MEAN_WIDTH,
+    name: only ? names[only.id]! : 'all classes',
+    number: plot.ofMean(result, mean),
+  };
+  const lines = (only ? [] : curves).map((curve, k) => {
     const color = named ? classColor(result.perClass[k]!.id) : CLASS;
     return axes.line(result.curves.x, curve, { color, width: named ? 2 : 1 });
   });
-  const entries = (named ? result.perClass : []).map((row, k) => ({
-    color: classColor(row.id),
-    width: 2,
-    label: [row.name, plot.ofClass?.(result, k)].filter((word) => word !== undefined).join(' '),
-  }));
-  entries.push({ color: MEAN, width: 5, label: plot.ofMean(result, mean) });
+  const each: LegendEntry[] = named
+    ? result.perClass.map(({ id }, k) => {
+        const number = plot.ofClass?.(result, k);
+        return { color: classColor(id), width: 2, name: names[id]!, ...(number ? { number } : {}) };
+      })
+    : [{ color: CLASS, width: 2, name: `each of ${curves.length} classes` }];
+  const entries = [...(only ? [] : each), whole];
   return svgDocument(
     WIDTH,
     HEIGHT,
     [
       axes.frame(),
       ...lines,
-      axes.line(result.curves.x, mean, { color: MEAN, width: 5 }),
+      axes.line(result.curves.x, mean, whole),
       ...entries.map((entry, i) => svgLegendEntry(entry, AREA.y + 16 + LEGEND.lineHeight * i)),
     ].join(''),
   );
 }
 
-function svgLegendEntry(
-  { color, width, label }: { color: string; width: number; label: string },
-  y: number,
-): string {
-  const text = fitText(label, 18, LEGEND.width - 50);
+interface LegendEntry {
+  readonly color: string;
+  readonly width: number;
+  readonly name: string;
+  /** Never cut off, unlike the name. */
+  readonly number?: string;
+}
+
+function svgLegendEntry({ color, width, name, number = '' }: LegendEntry, y: number): string {
+  const size = 18;
+  const tail = number === '' ? '' : ` ${number}`;
+  const text = fitText(name, size, LEGEND.width - 60 - textWidth(tail, size)) + tail;
   return (
     svgPolyline(
       [
@@ -124,6 +143,6 @@ function svgLegendEntry(
         [LEGEND.x + 36, y],
       ],
       { color, width },
-    ) + svgText(text, LEGEND.x + 48, y + 6, { size: 18, color: INK })
+    ) + svgText(text, LEGEND.x + 48, y + 6, { size, color: INK })
   );
 }

@@ -1,13 +1,19 @@
 import path from 'node:path';
 import type { Detections } from '../metrics/detections.ts';
+import { INK } from './axes.ts';
 import { type DrawnBox, svgBoxes } from './boxes.ts';
+import { drawableNames } from './class-names.ts';
 import { asSharp, type RawImage, toRgb, writeImage } from './raster.ts';
-import { svgRect } from './svg.ts';
 import { fitText, svgText, textWidth } from './text.ts';
 
 const MOST_IMAGES = 16;
 const LONGEST_SIDE = 1920;
-const GAP = 4;
+/** Smaller images are enlarged, so that labels do not cover them. */
+const SMALLEST_TILE = 320;
+const GAP = 6;
+const FONT_SIZE = 13;
+/** Below each image, for its name. */
+const CAPTION = 22;
 /** Predictions below this confidence are not drawn. */
 const DRAWN_CONFIDENCE = 0.25;
 
@@ -24,26 +30,30 @@ export interface MosaicBatch {
   readonly boxes: readonly (readonly DrawnBox[])[];
 }
 
-/** Draws up to 16 images of a batch in a grid, as in `train_batch0.jpg`; the picture is at most 1920 pixels wide. */
+/**
+ * Draws up to 16 images of a batch in a grid, each with its name below, as in `train_batch0.jpg`; the picture is about
+ * 1920 pixels wide at most.
+ */
 export async function plotMosaic(batch: MosaicBatch, file: string): Promise<void> {
   const count = Math.min(batch.paths.length, MOST_IMAGES);
   const columns = Math.ceil(Math.sqrt(count));
   const rows = Math.ceil(count / columns);
-  const scale = Math.min(1, LONGEST_SIDE / columns / Math.max(batch.width, batch.height));
+  const longest = Math.max(batch.width, batch.height);
+  const scale = Math.min(LONGEST_SIDE / columns / longest, Math.max(1, SMALLEST_TILE / longest));
   const tile = { width: Math.round(batch.width * scale), height: Math.round(batch.height * scale) };
-  const canvas = whiteImage(columns * (tile.width + GAP) - GAP, rows * (tile.height + GAP) - GAP);
+  const step = { x: tile.width + GAP, y: tile.height + CAPTION };
+  const canvas = whiteImage(columns * step.x - GAP, rows * step.y);
   const overlays: string[] = [];
   for (let i = 0; i < count; i++) {
-    const left = (i % columns) * (tile.width + GAP);
-    const top = Math.floor(i / columns) * (tile.height + GAP);
+    const left = (i % columns) * step.x;
+    const top = Math.floor(i / columns) * step.y;
     const pixels = await asSharp(imageOf(batch, i))
       .resize({ ...tile, fit: 'fill' })
       .raw()
       .toBuffer();
     copyRows(pixels, tile, canvas, left, top);
-    overlays.push(
-      `<g transform="translate(${left} ${top})">${svgTile(batch.boxes[i] ?? [], batch.paths[i]!, tile, scale)}</g>`,
-    );
+    const svg = svgTile(batch.boxes[i] ?? [], batch.paths[i]!, tile, scale);
+    overlays.push(`<g transform="translate(${left} ${top})">${svg}</g>`);
   }
   const { width, height } = canvas;
   const overlay = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}">${overlays.join('')}</svg>`;
@@ -67,13 +77,14 @@ export function targetBoxes(
   names: readonly string[],
 ): DrawnBox[][] {
   const boxes: DrawnBox[][] = Array.from({ length: images }, () => []);
+  const shown = drawableNames(names);
   for (let i = 0; i < targets.length; i += 6) {
     const cls = targets[i + 1]!;
     const [cx, cy, w, h] = [targets[i + 2]!, targets[i + 3]!, targets[i + 4]!, targets[i + 5]!];
     boxes[targets[i]!]!.push({
       xyxy: [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height],
       cls,
-      label: names[cls] ?? `class ${cls}`,
+      label: shown[cls] ?? `class ${cls}`,
     });
   }
   return boxes;
@@ -82,10 +93,11 @@ export function targetBoxes(
 /** The confident detections of one image, for drawing. */
 export function detectionBoxes(detections: Detections, names: readonly string[]): DrawnBox[] {
   const { boxes, cls, conf, count } = detections;
+  const shown = drawableNames(names);
   return Array.from({ length: count }, (_, i): DrawnBox => {
-    const name = names[cls[i]!] ?? `class ${cls[i]}`;
+    const name = shown[cls[i]!] ?? `class ${cls[i]}`;
     const xyxy = [boxes[4 * i]!, boxes[4 * i + 1]!, boxes[4 * i + 2]!, boxes[4 * i + 3]!] as const;
-    return { xyxy, cls: cls[i]!, label: `${name} ${conf[i]!.toFixed(1)}` };
+    return { xyxy, cls: cls[i]!, label: `${name} ${conf[i]!.toFixed(2)}` };
   }).filter((_, i) => conf[i]! > DRAWN_CONFIDENCE);
 }
 
@@ -99,16 +111,11 @@ function svgTile(
     const [x1, y1, x2, y2] = box.xyxy;
     return { ...box, xyxy: [x1 * scale, y1 * scale, x2 * scale, y2 * scale] as const };
   });
-  const size = Math.max(10, Math.min(16, tile.width / 24));
-  const name = fitText(path.basename(file), size, tile.width - size);
-  const height = size * 1.4;
+  const note = boxes.length === 0 ? ' (no boxes)' : '';
+  const name = fitText(path.basename(file), FONT_SIZE, tile.width - textWidth(note, FONT_SIZE)) + note;
   return (
-    svgRect(0, tile.height - height, textWidth(name, size) + size * 0.8, height, {
-      fill: '#000000',
-      opacity: 0.55,
-    }) +
-    svgText(name, size * 0.4, tile.height - size * 0.35, { size, color: '#ffffff' }) +
-    svgBoxes(scaled, tile, { fontSize: size })
+    svgText(name, 1, tile.height + CAPTION - 6, { size: FONT_SIZE, color: INK }) +
+    svgBoxes(scaled, tile, { fontSize: FONT_SIZE, crowded: 'omit' })
   );
 }
 

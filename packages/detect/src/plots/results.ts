@@ -6,8 +6,16 @@ import { paddedRange } from './ticks.ts';
 
 const RAW = '#2f7ed8';
 const SMOOTH = '#f07f3c';
-const PANEL = { width: 400, height: 400, left: 68, right: 22, top: 52, bottom: 40 };
+const PANEL = { width: 400, height: 400, left: 68, right: 22, top: 52, bottom: 56 };
 const SIGMA = 3;
+/** Over fewer epochs the smoothed line would be their mean and nothing else. */
+const SMOOTHED_EPOCHS = 2 * SIGMA;
+/** With more epochs there is no dot for each. */
+const DOTTED_EPOCHS = 60;
+const LINES = {
+  raw: { color: RAW, width: 2, opacity: 0.75 },
+  smooth: { color: SMOOTH, width: 2.5 },
+} as const;
 
 /** The numbers of a training run: one column per measure, one value per epoch. */
 export interface TrainingHistory {
@@ -17,7 +25,7 @@ export interface TrainingHistory {
   readonly columns: ReadonlyMap<string, readonly number[]>;
 }
 
-/** Draws losses and metrics over the epochs, raw and smoothed, as in `results.png`. */
+/** Draws losses and metrics over the epochs, raw and, from seven epochs on, smoothed, as in `results.png`. */
 export async function plotResults(history: TrainingHistory, file: string): Promise<void> {
   await writeSvg(svgResults(history), file);
 }
@@ -38,7 +46,7 @@ export function svgResults(history: TrainingHistory): string {
   return svgDocument(
     width,
     PANEL.height * rows.length,
-    panels.join('') + svgLegend(PANEL.width + PANEL.left),
+    panels.join('') + (history.epochs.length > SMOOTHED_EPOCHS ? svgLegend(PANEL.width + PANEL.left) : ''),
   );
 }
 
@@ -48,28 +56,31 @@ function svgPanel({ epochs, columns }: TrainingHistory, name: string, left: numb
     .filter(([, value]) => Number.isFinite(value));
   const xs = known.map(([epoch]) => epoch);
   const ys = known.map(([, value]) => value);
+  const [low, high] = paddedRange(ys);
   const axes = new Axes({
     x: left + PANEL.left,
     y: top + PANEL.top,
     width: PANEL.width - PANEL.left - PANEL.right,
     height: PANEL.height - PANEL.top - PANEL.bottom,
     xRange: paddedRange(epochs),
-    yRange: paddedRange(ys),
+    // A share is seen against 0, a loss in its own range.
+    yRange: name.startsWith('metrics/') ? [0, ys.some((y) => y > 0) ? high : 1] : [low, high],
     title: name,
+    xLabel: 'epoch',
     wholeX: true,
   });
   return (
     axes.frame() +
-    axes.line(xs, ys, { color: RAW, width: 2 }) +
-    axes.dots(xs, ys, RAW, epochs.length > 100 ? 2 : 3.5) +
-    axes.line(xs, gaussianSmooth(ys, SIGMA), { color: SMOOTH, width: 3, dash: '3 5' })
+    axes.line(xs, ys, LINES.raw) +
+    (epochs.length > DOTTED_EPOCHS ? '' : axes.dots(xs, ys, RAW, 3.5)) +
+    (epochs.length > SMOOTHED_EPOCHS ? axes.line(xs, gaussianSmooth(ys, SIGMA), LINES.smooth) : '')
   );
 }
 
 function svgLegend(x: number): string {
   const entries = [
-    ['results', { color: RAW, width: 2 }],
-    ['smooth', { color: SMOOTH, width: 3, dash: '3 5' }],
+    ['epochs', LINES.raw],
+    ['smoothed', LINES.smooth],
   ] as const;
   return entries
     .map(([label, style], i) => {

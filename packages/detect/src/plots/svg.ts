@@ -32,6 +32,15 @@ export function svgRect(x: number, y: number, width: number, height: number, sty
   );
 }
 
+/** A vertical gradient of evenly spaced colours, for `fill: 'url(#id)'`. */
+export function svgGradient(id: string, colors: readonly string[]): string {
+  const stops = colors.map((color, i) => {
+    const offset = px(i / Math.max(colors.length - 1, 1));
+    return `<stop offset="${offset}" stop-color="${color}"/>`;
+  });
+  return `<linearGradient id="${id}" x1="0" y1="0" x2="0" y2="1">${stops.join('')}</linearGradient>`;
+}
+
 export interface LineStyle {
   readonly color: string;
   readonly width: number;

@@ -68,6 +68,11 @@ export function svgText(text: string, x: number, y: number, style: TextStyle): s
   );
 }
 
+/** Does the font have every character of a text, accents aside? */
+export function canWrite(text: string): boolean {
+  return text.trim() !== '' && !glyphsOf(text).includes(MISSING);
+}
+
 /** As much of a text as fits the width, with `...` at the end when something was left off. */
 export function fitText(text: string, size: number, maxWidth: number): string {
   if (textWidth(text, size) <= maxWidth) return text;

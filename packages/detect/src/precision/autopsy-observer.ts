@@ -25,6 +25,7 @@ interface KeptBatch {
   /** A copy, where the batch's own memory may be released before the verdict; else null. */
   readonly pixels: Uint8Array | null;
   readonly shape: TrainBatch<ImageBlock>['shape'];
+  readonly input: TrainBatch<ImageBlock>['input'];
 }
 
 /**
@@ -49,7 +50,7 @@ export class AutopsyObserver implements WindowObserver {
     if (this.made === MOST) return;
     const { device, step } = this.run;
     const late = device !== 'cpu' && (this.options.afterFirst || this.row > 0);
-    const { paths, targets, shape } = batch;
+    const { paths, targets, shape, input } = batch;
     const window = step.transaction.windows + 1;
     const random = Object.fromEntries([...new Set(['cpu', device])].map((name) => [name, getRngState(name)]));
     this.kept.set(window, {
@@ -57,6 +58,7 @@ export class AutopsyObserver implements WindowObserver {
       paths,
       targets,
       shape,
+      input,
       pixels: late ? batch.memory.bytes.slice() : null,
     });
   }

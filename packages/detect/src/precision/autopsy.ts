@@ -1,5 +1,6 @@
 import { type AutopsyReport, atLayer, autopsy, type PlanLookup, type RandomStates } from '@mezzo/precision';
 import { autocast, type Tensor } from '@mezzo/torch';
+import type { Size } from '../augment/geometry.ts';
 import type { DeviceName } from '../engine/device.ts';
 import { toInput } from '../engine/images.ts';
 import type { RunPrecision } from '../engine/precision.ts';
@@ -19,6 +20,8 @@ export interface AutopsyParts {
 export interface SkippedBatch {
   /** uint8 or float [B, C, H, W]. */
   readonly images: Tensor;
+  /** The size that the network saw them in. */
+  readonly input?: Size;
   /** Rows of picture, class, centre x, centre y, width, height. */
   readonly targets: Float32Array;
   /** File of each picture. */
@@ -37,13 +40,14 @@ export interface SkipCircumstances {
 /** Why a skipped batch overflows and what cures it. Leaves the run as it is, to the bit; takes some twenty steps' time. */
 export function autopsyOfBatch(
   { model, loss, device, precision }: AutopsyParts,
-  { images, targets, paths }: SkippedBatch,
+  { images, input: size, targets, paths }: SkippedBatch,
   circumstances: SkipCircumstances,
 ): AutopsyReport {
   return autopsy({
     model,
     run: (region) => {
-      const input = toInput(images, device, { ...precision, dtype: region.dtype as RunPrecision['dtype'] });
+      const dtype = region.dtype as RunPrecision['dtype'];
+      const input = toInput(images, device, { ...precision, dtype }, size);
       const maps = autocast(region, () => model.forward(input)) as HeadMaps;
       return atLayer('loss', () => loss.forward(maps, targets).total);
     },

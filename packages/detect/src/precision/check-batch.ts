@@ -8,7 +8,7 @@ export interface BatchRequest {
   split: Split;
   batch: number;
   imgsz: number;
-  channels: 1 | 3;
+  channels: number;
   device: DeviceName;
   workers: number;
 }

@@ -9,7 +9,7 @@ export interface TrainingToCheck extends DetectorParts {
   readonly split: Split;
   readonly batch: number;
   readonly imgsz: number;
-  readonly channels: 1 | 3;
+  readonly channels: number;
   readonly workers: number;
 }
 

@@ -11,11 +11,14 @@ import {
 } from '@mezzo/precision';
 import { MezzoError, manualSeed } from '@mezzo/torch';
 import { type CheckOptions, type CheckSettings, resolveSettings } from '../config/index.ts';
+import { COLOUR_CHANNELS, channelsFit } from '../data/channels.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
 import { type Split, scanSplit } from '../data/scan.ts';
+import { autoBatch, isAutomatic, sizesOf } from '../engine/auto-batch.ts';
 import { type DeviceName, selectDevice } from '../engine/device.ts';
 import type { TrainEvent } from '../engine/event.ts';
-import { type ModelSource, makeTrainable } from '../engine/model-source.ts';
+import { largestStride, wholeStrides } from '../engine/image-size.ts';
+import { type ModelData, type ModelSource, makeTrainable, ownChannels } from '../engine/model-source.ts';
 import type { RunPrecision } from '../engine/precision.ts';
 import { freezeLayers } from '../engine/prepare.ts';
 import { useComputeThreads } from '../engine/threads.ts';
@@ -48,16 +51,13 @@ export interface DetectorReport extends PreflightReport {
   readonly amp: { readonly dtype: string; readonly reason: string } | null;
 }
 
-const STRIDE = 32;
-
 /** Checks whether a detector may be trained in low precision, with the options of that training (`mezzo check`). */
 export async function checkDetector({ source, options, emit }: CheckRequest): Promise<DetectorReport> {
   const settings = resolveSettings('check', options);
-  const imgsz = Math.ceil(settings.imgsz / STRIDE) * STRIDE;
   const about = {
     model: { name: source.name, channels: null },
     data: settings.data,
-    imgsz,
+    imgsz: settings.imgsz,
     batch: settings.batch,
     device: null,
     amp: null,
@@ -72,12 +72,13 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
   }
   const data = settings.data === null ? null : await openData(settings.data, settings);
   const own = ownChannels(source);
-  if (data !== null && own !== null && own !== data.set.channels) {
+  if (data !== null && source.kind === 'table' && own !== null && !channelsFit(own, data.set.channels)) {
     return { ...reportOf([channelsDisagree(source, own, data.set)]), ...chosen, ...UNCACHED };
   }
   useComputeThreads();
   manualSeed(settings.seed);
   const { model } = await makeTrainable(source, await dataOf(source, data, own), settings);
+  const imgsz = wholeStrides(settings.imgsz, largestStride(model));
   model.to({ device, ...(precision.channelsLast ? { memoryFormat: 'channels_last' as const } : {}) });
   const parts: DetectorParts = {
     model,
@@ -87,14 +88,15 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
     frozen: freezeLayers(model, settings.freeze),
     plan,
   };
+  const size = chosenBatch(settings, parts, imgsz, data?.split ?? null, emit);
   const batch =
     data === null
-      ? syntheticBatch(settings.batch, model.ch, imgsz, model.nc)
+      ? syntheticBatch(size, model.ch, imgsz, model.nc)
       : await realBatch({
           split: data.split,
-          batch: settings.batch,
+          batch: size,
           imgsz,
-          channels: data.set.channels,
+          channels: model.ch,
           device,
           workers: settings.workers,
         });
@@ -105,8 +107,27 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
     data === null ? null : data.split.images.map(({ path }) => path),
   );
   batch.images.dispose();
-  return { ...outcome, ...chosen, model: { name: source.name, channels: model.ch } };
+  return { ...outcome, ...chosen, batch: size, imgsz, model: { name: source.name, channels: model.ch } };
 }
+
+/** The batch as a number, as a training with the same options would choose it; told if it was chosen. */
+function chosenBatch(
+  { batch: asked }: Pick<CheckSettings, 'batch'>,
+  parts: DetectorParts,
+  imgsz: number,
+  split: Split | null,
+  emit: (event: TrainEvent) => void,
+): number {
+  if (!isAutomatic(asked)) return asked;
+  const sizes = split === null ? MADE_UP : sizesOf(split, DEFAULT_RECIPE, imgsz);
+  const { batch, text } = autoBatch(asked, { ...parts, imgsz, ...sizes });
+  emit({ event: 'message', level: 'info', text });
+  return batch;
+}
+
+const DEFAULT_RECIPE = { mosaic: 1, multi_scale: 0 };
+/** A mosaic's boxes of made-up pictures. */
+const MADE_UP = { boxes: 16, images: Number.POSITIVE_INFINITY };
 
 const UNCACHED = { cached: false, cacheNote: null } as const;
 
@@ -181,19 +202,8 @@ export async function openData(
   return { set, split: await scanSplit(set, 'train', { strict, singleCls }) };
 }
 
-/** Channels that a model of one's own states; null for a published one, which is built for the data. */
-export function ownChannels(source: ModelSource): number | null {
-  const table = source.kind === 'weights' ? source.contents.identity.table : source.table;
-  if (typeof table === 'string') return null;
-  if (source.kind === 'weights') return table.ch ?? 3;
-  return table.ch ?? (table as { channels?: number }).channels ?? null;
-}
-
-function channelsDisagree(
-  source: ModelSource,
-  expected: number,
-  { file, channels: given }: DataSet,
-): Finding {
+function channelsDisagree(source: ModelSource, expected: number, { file, channels }: DataSet): Finding {
+  const given = channels ?? COLOUR_CHANNELS;
   const plural = expected === 1 ? '' : 's';
   return finding(
     'CHANNELS_DISAGREE',
@@ -207,9 +217,10 @@ export async function dataOf(
   source: ModelSource,
   data: { set: DataSet; split: Split } | null,
   own: number | null,
-): Promise<{ names: readonly string[]; channels: number }> {
-  if (data !== null) return { names: data.split.names, channels: data.set.channels };
-  if (source.kind === 'weights') return { names: source.contents.identity.names, channels: own ?? 3 };
+): Promise<ModelData> {
+  const file = source.name;
+  if (data !== null) return { ...data.set, names: data.split.names };
+  if (source.kind === 'weights') return { file, names: source.contents.identity.names, channels: own };
   const { nc, ch } = resolveModel(source.table, { name: source.name });
-  return { names: Array.from({ length: nc }, (_, i) => String(i)), channels: ch };
+  return { file, names: Array.from({ length: nc }, (_, i) => String(i)), channels: ch };
 }

@@ -12,8 +12,9 @@ import { autocast, manualSeed, writeFileAtomically } from '@mezzo/torch';
 import { ConfigError, type ExplainOptions, resolveSettings } from '../config/index.ts';
 import { type DeviceName, selectDevice } from '../engine/device.ts';
 import type { TrainEvent } from '../engine/event.ts';
+import { largestStride, wholeStrides } from '../engine/image-size.ts';
 import { toInput } from '../engine/images.ts';
-import { type ModelSource, makeTrainable } from '../engine/model-source.ts';
+import { type ModelSource, makeTrainable, ownChannels } from '../engine/model-source.ts';
 import type { RunPrecision } from '../engine/precision.ts';
 import { freezeLayers } from '../engine/prepare.ts';
 import { useComputeThreads } from '../engine/threads.ts';
@@ -22,7 +23,7 @@ import { lossOf } from '../loss/loss-of.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { HeadMaps } from '../models/decode.ts';
 import { realBatch } from './check-batch.ts';
-import { dataOf, openData, ownChannels } from './check-detector.ts';
+import { dataOf, openData } from './check-detector.ts';
 import { planPrecision } from './plan.ts';
 import type { CheckBatch } from './preflight.ts';
 import { syntheticBatch } from './synthetic-batch.ts';
@@ -58,8 +59,6 @@ export function explainStep(step: DetectorStep): Explanation {
   });
 }
 
-const STRIDE = 32;
-
 /** What `out` may be written as, by its ending. */
 const WRITERS: Readonly<Record<string, (explanation: Explanation, title: string) => string>> = {
   '.html': explanationPage,
@@ -84,15 +83,15 @@ export async function explainDetector(
   const data = settings.data === null ? null : await openData(settings.data, settings);
   useComputeThreads();
   manualSeed(settings.seed);
-  const imgsz = Math.ceil(settings.imgsz / STRIDE) * STRIDE;
   const { model } = await makeTrainable(source, await dataOf(source, data, ownChannels(source)), settings);
   model.to({ device, ...(precision.channelsLast ? { memoryFormat: 'channels_last' as const } : {}) }).train();
+  const imgsz = wholeStrides(settings.imgsz, largestStride(model));
   for (const layer of freezeLayers(model, settings.freeze)) model.model.at(layer).eval();
   const { batch: size, workers, gradients } = settings;
   const batch =
     data === null
       ? syntheticBatch(size, model.ch, imgsz, model.nc)
-      : await realBatch({ ...data, batch: size, imgsz, channels: data.set.channels, device, workers });
+      : await realBatch({ ...data, batch: size, imgsz, channels: model.ch, device, workers });
   const loss = lossOf(model, { ...settings, imgsz });
   const scale = precision.scaler ? (settings.init_scale ?? DEFAULT_SCALE) : 1;
   const applied = applyPlan(model, plan);

@@ -34,7 +34,7 @@ export interface IslandParts {
   healing?: Partial<HealingOptions>;
 }
 
-type Batch = Pick<TrainBatch<ImageBlock>, 'memory' | 'shape' | 'targets'>;
+type Batch = Pick<TrainBatch<ImageBlock>, 'memory' | 'shape' | 'input' | 'targets'>;
 type Context = Pick<WindowContext, 'batch' | 'emit'> & { readonly run: { readonly saveDir: string } };
 
 /**
@@ -108,7 +108,7 @@ export class Islands implements WindowObserver {
     const { model, loss, device, precision } = this.parts;
     const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled };
     return (scale) => {
-      const input = toInput(imagesOf(batch), device, precision);
+      const input = toInput(imagesOf(batch), device, precision, batch.input);
       const maps = autocast(region, () => model.forward(input)) as HeadMaps;
       const { total } = atLayer('loss', () => loss.forward(maps, batch.targets));
       total.mul(scale).backward();

@@ -1,15 +1,19 @@
 import { type NativeImage, native } from '@mezzo/libtorch';
-import { autocast, inferenceMode, scope, type Tensor, tensor } from '@mezzo/torch';
+import { autocast, inferenceMode, scope, type Tensor } from '@mezzo/torch';
 import { letterbox, type Size } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
+import { fitsColour } from '../data/channels.ts';
+import { groupChannels } from '../data/decode.ts';
 import { BatchMemory } from '../engine/batch-memory.ts';
 import { type DeviceName, deviceType } from '../engine/device.ts';
+import { largestStride, wholeStrides } from '../engine/image-size.ts';
 import { toInput } from '../engine/images.ts';
 import type { RunPrecision } from '../engine/precision.ts';
 import { type NmsOptions, nonMaxSuppression } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { type RawImage, toRgb } from '../plots/raster.ts';
 import { type BoxGain, scaleBoxes } from './boxes.ts';
+import { SourceError } from './errors.ts';
 import { readImage } from './image.ts';
 import { Results } from './results.ts';
 
@@ -25,8 +29,6 @@ export interface PredictorOptions {
   nms: NmsOptions;
   boxGain: BoxGain;
 }
-
-const STRIDE = 32;
 
 interface Loaded {
   path: string;
@@ -53,7 +55,7 @@ export class Predictor {
     for await (const source of images) {
       const path = typeof source === 'string' ? source : `image${number}.jpg`;
       number += 1;
-      const loaded = load(path, source);
+      const loaded = load(path, source, this.options.model.ch);
       // Its error is thrown when its turn comes.
       loaded.catch(() => undefined);
       waiting.push(loaded);
@@ -68,21 +70,22 @@ export class Predictor {
     const { options } = this;
     const begun = performance.now();
     const network = this.networkSize(images.map(({ pixels }) => pixels));
-    const bytes = network.width * network.height * 3;
+    const channels = options.model.ch;
+    const bytes = network.width * network.height * channels;
     const block = this.memory.allocate(images.length * bytes);
     await Promise.all(
       images.map(({ pixels }, i) => {
         const out = block.bytes.subarray(i * bytes, (i + 1) * bytes);
         return this.pixels.imageLetterbox(
           out,
-          letterboxJob(pixels, letterbox(pixels, network), network, 3),
-          pixels.data,
+          letterboxJob(pixels, letterbox(pixels, network), network, channels),
+          groupChannels(pixels).pixels,
         );
       }),
     );
     const prepared = performance.now();
     const { predictions, anchors } = this.forward(() =>
-      block.images(images.length, 3, network.height, network.width),
+      block.images(images.length, channels, network.height, network.width),
     );
     block.release();
     const inferred = performance.now();
@@ -104,7 +107,8 @@ export class Predictor {
       postprocess: each(inferred, finished),
     };
     return images.map(({ path, source, pixels }, i) => {
-      const image = typeof source === 'string' ? source : pixels;
+      // Colour is read again where a picture is asked for; of other images the pixels are kept.
+      const image = typeof source === 'string' && fitsColour(channels) ? source : pixels;
       const { width, height } = pixels;
       return new Results({
         path,
@@ -126,15 +130,15 @@ export class Predictor {
       return { width: imgsz, height: imgsz };
     }
     const fit = letterbox(first, { width: imgsz, height: imgsz });
-    const up = (side: number) => Math.ceil(side / STRIDE) * STRIDE;
-    return { width: up(fit.width), height: up(fit.height) };
+    const stride = largestStride(this.options.model);
+    return { width: wholeStrides(fit.width, stride), height: wholeStrides(fit.height, stride) };
   }
 
   private forward(images: () => Tensor): { predictions: Float32Array; anchors: number } {
     const { model, device, precision } = this.options;
     return scope(() =>
       inferenceMode(() => {
-        const input = grey(toInput(images(), device, precision), model.ch);
+        const input = toInput(images(), device, precision);
         const region = {
           device: deviceType(device),
           dtype: precision.dtype,
@@ -148,18 +152,17 @@ export class Predictor {
   }
 }
 
-async function load(path: string, source: PredictImage): Promise<Loaded> {
-  const encoded = typeof source === 'string' || source instanceof Uint8Array;
-  return { path, source, pixels: encoded ? await readImage(source) : toRgb(source) };
-}
-
-const LUMA = [0.299, 0.587, 0.114];
-
-/** Images for a one-channel network: the luma of RGB. */
-export function grey(images: Tensor, channels: number): Tensor {
-  if (channels !== 1) return images;
-  const weights = tensor(LUMA, { dtype: images.dtype as 'float32', device: images.device }).view([
-    1, 3, 1, 1,
-  ]);
-  return images.mul(weights).sum([1], true);
+async function load(path: string, source: PredictImage, channels: number): Promise<Loaded> {
+  if (typeof source === 'string' || source instanceof Uint8Array) {
+    return { path, source, pixels: await readImage(source, channels) };
+  }
+  if (fitsColour(channels)) return { path, source, pixels: toRgb(source) };
+  if (source.channels === channels) return { path, source, pixels: source };
+  throw new SourceError(
+    'BAD_IMAGE',
+    `${path} has ${source.channels} channels, the network takes ${channels}`,
+    {
+      hint: 'give images of the kind that the model was trained on',
+    },
+  );
 }

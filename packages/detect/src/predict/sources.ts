@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { IMAGE_SUFFIXES } from '../data/scan.ts';
+import { IMAGE_SUFFIXES } from '../data/image-files.ts';
 import { SourceError } from './errors.ts';
 
 const IMAGES: ReadonlySet<string> = new Set(IMAGE_SUFFIXES.map((suffix) => `.${suffix}`));

@@ -11,6 +11,8 @@ const WITHOUT_EFFECT: Readonly<Record<string, (value: unknown) => boolean>> = {
   reg_max: (value) => value === 16,
   activation: (value) => value === null,
 };
+const isWithoutEffect = (key: string, value: unknown): boolean =>
+  Object.hasOwn(WITHOUT_EFFECT, key) && WITHOUT_EFFECT[key]!(value);
 
 /** Lists in a description are three deep: rows, their arguments, anchors in those. */
 const DEEPEST = 8;
@@ -34,7 +36,7 @@ export function describedNetwork(
   }
   const table = Object.fromEntries(
     Object.entries(plain(yaml, file) as Record<string, unknown>).filter(
-      ([key, value]) => !WITHOUT_EFFECT[key]?.(value),
+      ([key, value]) => !isWithoutEffect(key, value),
     ),
   );
   const names = classNames(module.attribute('names'));
@@ -59,7 +61,8 @@ const SIZE_MARGIN = 4;
  * @throws {MezzoError} UNSUPPORTED_WEIGHTS
  */
 function checkSize(file: string, description: ModelDescription, state: ReadonlyMap<string, PtTensor>): void {
-  const held = [...state.values()].reduce((sum, { storage }) => sum + storage.elements, 0);
+  const storages = new Set(Array.from(state.values(), ({ storage }) => storage));
+  const held = [...storages].reduce((sum, { elements }) => sum + elements, 0);
   const blocks = description.layers.reduce((sum, { repeats }) => sum + repeats, 0);
   if (blocks <= state.size && valuesOf(file, description) <= SIZE_MARGIN * held) return;
   throw new MezzoError(
@@ -112,9 +115,14 @@ function plain(value: PtValue, file: string): unknown {
     if (depth < DEEPEST && items < LARGEST) {
       if (Array.isArray(part)) return part.map((item) => write(item, depth + 1));
       if (part instanceof Map) {
-        return Object.fromEntries([...part].map(([key, item]) => [String(key), write(item, depth + 1)]));
+        return Object.fromEntries([...part].map(([key, item]) => [keyOf(key), write(item, depth + 1)]));
       }
     }
+    return refuse();
+  };
+  const keyOf = (key: PtValue): string =>
+    typeof key === 'string' || typeof key === 'number' ? String(key) : refuse();
+  const refuse = (): never => {
     throw new MezzoError('UNSUPPORTED_WEIGHTS', `${file}: the description of its network is not plain data`);
   };
   return write(value, 0);

@@ -15,12 +15,17 @@ const FACTORIES: ReadonlySet<string> = new Set(
  */
 export function modelShapes(description: ModelDescription): ReadonlyMap<string, readonly number[]> {
   return scope(() => {
-    const model = functionMode(
-      (name, args, proceed) => proceed(FACTORIES.has(name) ? onMeta(args) : args),
-      () => new DetectionModel(description),
-    );
+    const model = modelWithoutMemory(description);
     return new Map(Object.entries(model.stateDict()).map(([key, { shape }]) => [key, shape]));
   });
+}
+
+/** A network that has shapes and no values: to be counted, not to be run. */
+export function modelWithoutMemory(description: ModelDescription): DetectionModel {
+  return functionMode(
+    (name, args, proceed) => proceed(FACTORIES.has(name) ? onMeta(args) : args),
+    () => new DetectionModel(description),
+  );
 }
 
 /** Keywords stand in an object at the end. */

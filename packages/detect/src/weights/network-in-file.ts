@@ -21,8 +21,14 @@ const OTHER_TASKS: Readonly<Record<string, string>> = {
 /** Classes of the detectors of ultralytics.nn.tasks (all versions) and of YOLOv5's models.yolo (`Model` before 6.2). */
 const DETECTORS = ['DetectionModel', 'Model'];
 
-/** Names under which wrappers put the network: DistributedDataParallel, and the class that is used for calling. */
-const PREFIXES = ['module.', 'model.model.'] as const;
+/**
+ * Names under which wrappers put the network, outermost first: DistributedDataParallel, and the class that is used for
+ * calling, in which published names begin with `model.` once more.
+ */
+const PREFIXES = [
+  { prefix: 'module.', cut: 'module.' },
+  { prefix: 'model.model.', cut: 'model.' },
+] as const;
 
 /**
  * Finds the network in a checkpoint of Ultralytics or YOLOv5, in a network saved whole, or in a dict of tensors.
@@ -61,16 +67,18 @@ function checkTask(path: string, { className }: PtObject): void {
 
 function contentOf(value: PtValue): string {
   if (!(value instanceof Map)) return 'neither a network nor a dict';
-  const keys = [...value.keys()].slice(0, 8).map(String);
+  const keys = Array.from(value.keys(), named).slice(0, 8);
   return `its keys are ${keys.join(', ') || 'none'}${value.size > keys.length ? ', …' : ''}`;
 }
 
+/** A key as text. Lists in the place of one may share their parts, and be endless when written out. */
+const named = (key: PtValue): string =>
+  typeof key === 'string' || typeof key === 'number' ? String(key).slice(0, 40) : 'something else than text';
+
 function withoutPrefix(state: ReadonlyMap<string, PtTensor>): ReadonlyMap<string, PtTensor> {
-  for (const prefix of PREFIXES) {
-    if (![...state.keys()].every((key) => key.startsWith(prefix))) continue;
-    // `model.model.` keeps its second half: published names begin with `model.`.
-    const cut = prefix.length - (prefix === 'model.model.' ? 'model.'.length : 0);
-    return withoutPrefix(new Map([...state].map(([key, tensor]) => [key.slice(cut), tensor])));
+  let names = [...state.keys()];
+  for (const { prefix, cut } of PREFIXES) {
+    if (names.every((name) => name.startsWith(prefix))) names = names.map((name) => name.slice(cut.length));
   }
-  return state;
+  return new Map(Array.from(state.values(), (tensor, i) => [names[i]!, tensor]));
 }

@@ -1,6 +1,6 @@
 import type { PtTensor } from '@mezzo/torch';
 import type { ModelIdentity } from '../engine/checkpoint.ts';
-import { type ModelDescription, modelNames, resolveModel } from '../models/description.ts';
+import { MOST_CLASSES, type ModelDescription, modelNames, resolveModel } from '../models/description.ts';
 import { numbered } from './described-network.ts';
 import { modelShapes } from './model-shapes.ts';
 
@@ -12,7 +12,7 @@ type Shapes = ReadonlyMap<string, readonly number[]>;
  */
 export function recognisedNetwork(state: ReadonlyMap<string, PtTensor>): ModelIdentity | undefined {
   const shapes: Shapes = new Map([...state].map(([key, { shape }]) => [key, shape]));
-  const last = Math.max(...[...shapes.keys()].map((key) => Number(/^model\.(\d+)\./.exec(key)?.[1] ?? -1)));
+  const last = [...shapes.keys()].reduce((most, key) => Math.max(most, layerOf(key)), -1);
   const nc = classCount(shapes, last);
   const ch = shapes.get('model.0.conv.weight')?.[1];
   if (nc !== undefined && ch !== undefined) {
@@ -30,13 +30,17 @@ export function recognisedNetwork(state: ReadonlyMap<string, PtTensor>): ModelId
   return undefined;
 }
 
+const layerOf = (key: string): number => Number(/^model\.(\d+)\./.exec(key)?.[1] ?? -1);
+
 /** From the last convolution of the class branch, or of YOLOv5's three anchors with 5 more outputs each. */
 function classCount(shapes: Shapes, last: number): number | undefined {
   const free = shapes.get(`model.${last}.cv3.0.2.weight`)?.[0];
   const anchors = shapes.get(`model.${last}.anchors`)?.[1];
   const outputs = shapes.get(`model.${last}.m.0.weight`)?.[0];
   const count = free ?? (anchors && outputs ? outputs / anchors - 5 : undefined);
-  return count !== undefined && Number.isInteger(count) && count > 0 ? count : undefined;
+  return count !== undefined && Number.isInteger(count) && count > 0 && count <= MOST_CLASSES
+    ? count
+    : undefined;
 }
 
 /** Width and depth, which leave one or two of all models to be compared in full. */

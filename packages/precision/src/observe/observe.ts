@@ -1,4 +1,4 @@
-import { native } from '@mezzo/libtorch';
+import { native, TorchError } from '@mezzo/libtorch';
 import type { nn } from '@mezzo/torch';
 import { type PlanLookup, type Trace, traceOf } from './trace.ts';
 
@@ -19,7 +19,7 @@ let observed: string[] | undefined;
  * operators and backward nodes included. Operators are attributed to the innermost module of `model` whose
  * forward is running; those of the backward to the layer of their forward operator. LibTorch is observed
  * natively; without an observation nothing is.
- * @throws TorchError BAD_ARGUMENT inside another observation of this thread
+ * @throws TorchError BAD_ARGUMENT inside another observation of this thread, TORCH when a call could not be observed
  */
 export function observe<T>(
   model: nn.Module,
@@ -45,7 +45,11 @@ export function observe<T>(
     }
     const result = fn();
     const seconds = Number(process.hrtime.bigint() - start) * 1e-9;
-    return { result, trace: traceOf(endOnce(), layers, options.plan, seconds) };
+    const ended = endOnce();
+    if (ended.failure !== null) {
+      throw new TorchError('TORCH', `the observation is incomplete, from ${ended.failure}`);
+    }
+    return { result, trace: traceOf(ended, layers, options.plan, seconds) };
   } finally {
     for (const hook of hooks) hook.remove();
     if (observed !== undefined) endOnce();

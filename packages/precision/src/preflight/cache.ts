@@ -7,7 +7,7 @@ import type { PreflightReport } from './report.ts';
 import { deviceType } from './subject.ts';
 
 /** Raised whenever a preflight may judge differently than before: older verdicts are then not found. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 /** Everything a verdict depends on. */
 export interface CacheKey {

@@ -1,7 +1,7 @@
 import { applyPlan, type PrecisionPlan } from '../islands/index.ts';
 import { type Finding, finding } from './finding.ts';
 import { isOutOfMemory } from './fit-batch.ts';
-import { type Comparison, comparePasses, judgeComparison, judgeFinite } from './judge.ts';
+import { type Comparison, comparePasses, judgeComparison, judgeFinite, type RoundingPrice } from './judge.ts';
 import { atFiniteScale } from './loss-scale.ts';
 import { isFinitePass, type PassRecord, runPass } from './run-pass.ts';
 import type { PreflightSubject } from './subject.ts';
@@ -47,12 +47,12 @@ export interface Examination<D> extends LowPass<D> {
   readonly findings: readonly Finding[];
 }
 
-/** Judges a low-precision pass; `control` is asked for only when there is something to compare. */
+/** Judges a low-precision pass; `price` is asked for only when there is something to compare. */
 export function examine<D>(
   subject: PreflightSubject<D>,
   reference: PassRecord<D>,
   low: LowPass<D>,
-  control: (lowLayers: ReadonlySet<string>) => Comparison | null,
+  price: (lowLayers: ReadonlySet<string>) => RoundingPrice,
 ): Examination<D> {
   const { pass, notes, error } = low;
   if (pass === null) {
@@ -60,7 +60,7 @@ export function examine<D>(
   }
   if (!isFinitePass(pass)) return { ...low, comparison: null, findings: judgeFinite(subject.low, pass) };
   const comparison = comparePasses(subject, reference, pass);
-  const findings = judgeComparison(subject.low, comparison, control(notes.lowLayers));
+  const findings = judgeComparison(subject.low, comparison, price(notes.lowLayers));
   return { ...low, comparison, findings };
 }
 

@@ -105,6 +105,12 @@ export const FINDING_KINDS = {
     'unavailable',
     'give a batch with boxes: without one the box loss is not exercised',
   ),
+  DIRECTION_NOT_COMPARED: kind(
+    'consistency',
+    'note',
+    'unavailable',
+    'larger pictures or more of them: BatchNorm over a few values turns on the last bit',
+  ),
   SYNTHETIC_DATA: kind('consistency', 'note', 'unavailable', 'give data= to check with a batch of your own'),
   LOSS_NOT_FINITE: kind(
     'numerics',

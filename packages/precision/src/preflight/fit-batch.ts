@@ -4,8 +4,11 @@ import { deviceType } from './subject.ts';
 /** Bisection steps after a batch that fits was found by halving. */
 const STEPS = 4;
 
+// LibTorch's own words where the system refuses an allocation on the host.
+const REFUSED = /DefaultCPUAllocator: can't allocate memory/;
+
 export const isOutOfMemory = (error: unknown): boolean =>
-  error instanceof MezzoError && error.code === 'OUT_OF_MEMORY';
+  error instanceof MezzoError && (error.code === 'OUT_OF_MEMORY' || REFUSED.test(error.message));
 
 /** Runs `attempt`; null when memory did not suffice. What it left behind on a GPU is given back. */
 export function withinMemory<T>(device: string, attempt: () => T): T | null {

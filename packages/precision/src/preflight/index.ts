@@ -6,6 +6,7 @@ export {
   finding,
   type Severity,
 } from './finding.ts';
+export { isOutOfMemory, withinMemory } from './fit-batch.ts';
 export { LIMITS } from './limits.ts';
 export { preflight } from './preflight.ts';
 export { type PreflightNumbers, type PreflightReport, reportOf } from './report.ts';

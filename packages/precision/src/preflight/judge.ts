@@ -47,13 +47,60 @@ export function judgeFinite(low: string, pass: PassRecord<unknown>): Finding[] {
   ];
 }
 
-/** What a finite pass in low precision says, measured against what rounding alone does. */
-export function judgeComparison(low: string, found: Comparison, control: Comparison | null): Finding[] {
+/** What rounding alone does; each is null where that leaves the range, and is measured when it is asked for. */
+export interface RoundingPrice {
+  /** Rounding to nearest, as kernels do. */
+  readonly once: Comparison | null;
+  /** The most that several ways of rounding did: how much one of them says of another. */
+  readonly most: Comparison | null;
+  /** Rounding the weights alone, in float32, turns the gradient into another: the batch has no direction to lose. */
+  readonly unstable: boolean;
+}
+
+/** Whether rounding leaves nothing of the gradient's direction. */
+export const losesDirection = (control: Comparison | null): boolean =>
+  control !== null && 1 - control.gradients.cosine > LIMITS.controlAngle;
+
+/**
+ * What a finite pass in low precision says, measured against what rounding alone does. One way of rounding is chance
+ * in a network that amplifies it, so that what stands out against it is measured against several.
+ */
+export function judgeComparison(low: string, found: Comparison, price: RoundingPrice): Finding[] {
+  const suspicions = judgeAgainst(low, found, price.once, price);
+  return suspicions.length === 0 || price.once === null
+    ? suspicions
+    : judgeAgainst(low, found, price.most, price);
+}
+
+function judgeAgainst(
+  low: string,
+  found: Comparison,
+  control: Comparison | null,
+  price: RoundingPrice,
+): Finding[] {
+  const gradients = control?.gradients ?? null;
   return [
     ...judgeLoss(low, found, control),
-    ...judgeDirection(low, found.gradients, control?.gradients ?? null),
-    ...judgeLayers(low, found.gradients, control?.gradients ?? null),
+    ...(losesDirection(price.once)
+      ? judgeFormat(low, found, price)
+      : [
+          ...judgeDirection(low, found.gradients, gradients),
+          ...judgeLayers(low, found.gradients, gradients),
+        ]),
+    ...judgeVanished(low, found.gradients),
     ...judgeDifferences(low, found, control),
+  ];
+}
+
+function judgeFormat(low: string, found: Comparison, { once, unstable }: RoundingPrice): Finding[] {
+  if (unstable) return [];
+  const rounding = once!.gradients.cosine;
+  return [
+    finding(
+      'FORMAT_TOO_COARSE',
+      `rounding to ${low} alone turns the gradient into another: cosine ${rounding.toFixed(2)}`,
+      { evidence: { cosine: found.gradients.cosine, rounding } },
+    ),
   ];
 }
 
@@ -75,15 +122,6 @@ function judgeDirection(
   control: GradientComparison | null,
 ): Finding[] {
   const evidence = { cosine: found.cosine, rounding: control?.cosine ?? null };
-  if (control !== null && 1 - control.cosine > LIMITS.controlAngle) {
-    return [
-      finding(
-        'FORMAT_TOO_COARSE',
-        `rounding to ${low} alone turns the gradient into another: cosine ${control.cosine.toFixed(2)}`,
-        { evidence },
-      ),
-    ];
-  }
   const angle = 1 - found.cosine;
   if (!exceeds(angle, control === null ? null : 1 - control.cosine, LIMITS.gradientAngle)) return [];
   const worst = [...weighty(found.layers)].sort((a, b) => a.cosine - b.cosine).slice(0, 3);
@@ -100,34 +138,31 @@ function judgeDirection(
 
 function judgeLayers(low: string, found: GradientComparison, control: GradientComparison | null): Finding[] {
   const alone = new Map(control?.layers.map(({ layer, cosine }) => [layer, cosine]));
-  const lost = weighty(found.layers).filter(({ zeroed }) => zeroed > LIMITS.vanished);
   const turned = weighty(found.layers).filter(({ layer, cosine, zeroed }) => {
     const rounding = alone.get(layer);
     const price = rounding === undefined || Number.isNaN(rounding) ? null : 1 - rounding;
     return zeroed <= LIMITS.vanished && exceeds(1 - cosine, price, LIMITS.layerAngle);
   });
-  const findings: Finding[] = [];
-  if (lost.length > 0) {
-    const names = lost.map(({ layer }) => layer);
-    findings.push(
-      finding('GRADIENT_VANISHES', `most of the gradient in ${low} is zero: ${listed(names)}`, {
-        evidence: { layers: lost },
-      }),
-    );
-  }
-  if (turned.length > 0) {
-    const names = turned.map(({ layer, cosine }) => `${layer} (cosine ${cosine.toFixed(2)})`);
-    findings.push(
-      finding(
-        'GRADIENT_DIRECTION',
-        `gradients in ${low} point elsewhere than in float32, far more than rounding explains: ${listed(names)}`,
-        {
-          evidence: { layers: turned.map((each) => ({ ...each, rounding: alone.get(each.layer) ?? null })) },
-        },
-      ),
-    );
-  }
-  return findings;
+  if (turned.length === 0) return [];
+  const names = turned.map(({ layer, cosine }) => `${layer} (cosine ${cosine.toFixed(2)})`);
+  return [
+    finding(
+      'GRADIENT_DIRECTION',
+      `gradients in ${low} point elsewhere than in float32, far more than rounding explains: ${listed(names)}`,
+      { evidence: { layers: turned.map((each) => ({ ...each, rounding: alone.get(each.layer) ?? null })) } },
+    ),
+  ];
+}
+
+function judgeVanished(low: string, found: GradientComparison): Finding[] {
+  const lost = weighty(found.layers).filter(({ zeroed }) => zeroed > LIMITS.vanished);
+  if (lost.length === 0) return [];
+  const names = lost.map(({ layer }) => layer);
+  return [
+    finding('GRADIENT_VANISHES', `most of the gradient in ${low} is zero: ${listed(names)}`, {
+      evidence: { layers: lost },
+    }),
+  ];
 }
 
 function judgeDifferences(low: string, found: Comparison, control: Comparison | null): Finding[] {

@@ -14,6 +14,8 @@ export const LIMITS = {
   lossGap: { floor: 0.1, timesControl: 4 },
   /** 1 - cosine of the control itself: beyond it rounding alone turns a step into a random one. Seen 0.31. */
   controlAngle: 0.9,
+  /** The same with the weights alone rounded: the batch is at fault, not the format. Seen 0.12 and more in such. */
+  unstableAngle: 0.05,
   /** Share of the whole gradient's norm below which a layer's own direction is not judged. */
   layerShare: 1e-4,
   /** A layer has lost its gradient when more than this part of its nonzero elements came out as zero. */

@@ -2,14 +2,14 @@ import { native } from '@mezzo/libtorch';
 import { cuda, MezzoError, scope, TorchError } from '@mezzo/torch';
 import { type PrecisionPlan, uniformPlan, withRules } from '../islands/index.ts';
 import { findChannelMismatch } from './channels.ts';
-import { runControlPass } from './control-pass.ts';
 import { type ConvolutionSignature, checkConvolutions } from './convolutions.ts';
 import { searchCure } from './cure.ts';
 import { type Examination, examine, runLowPass } from './examine.ts';
 import { type Finding, finding } from './finding.ts';
 import { isOutOfMemory, largestFit, withinMemory } from './fit-batch.ts';
-import { type Comparison, comparePasses, weighty } from './judge.ts';
+import { type Comparison, losesDirection, weighty } from './judge.ts';
 import { firstScale } from './loss-scale.ts';
+import { PriceOfRounding } from './price-of-rounding.ts';
 import { makeReport, type PreflightNumbers, type PreflightReport, reportOf, UNKNOWN } from './report.ts';
 import { LossShapeError, type PassRecord, runPass } from './run-pass.ts';
 import { smokeTest } from './smoke-test.ts';
@@ -190,13 +190,13 @@ class Preflight<D> {
   private compare(reference: PassRecord<D>, scale: number, whole: readonly ConvolutionSignature[]): Outcome {
     const { subject } = this;
     const { batch } = reference.settings;
-    let control: Comparison | null | undefined;
-    const controlOf = (lowLayers: ReadonlySet<string>) => {
-      control ??= this.control(reference, batch, lowLayers);
-      return control;
+    let price: PriceOfRounding<D> | undefined;
+    const priceOf = (lowLayers: ReadonlySet<string>) => {
+      price ??= new PriceOfRounding(subject, reference, lowLayers);
+      return price;
     };
     const examinePlan = (plan: PrecisionPlan | null) =>
-      examine(subject, reference, runLowPass(subject, plan, batch, scale), controlOf);
+      examine(subject, reference, runLowPass(subject, plan, batch, scale), priceOf);
     const first = examinePlan(null);
     const signatures = whole.length > 0 ? whole : first.notes.convolutions;
     const convolutions = checkConvolutions(signatures, subject.device, subject.low);
@@ -208,24 +208,15 @@ class Preflight<D> {
       ...convolutions.findings.map((each) => (cured ? { ...each, severity: 'island' as const } : each)),
       ...tellCure(start, cure, without),
     );
-    this.measured(cure.last, control ?? null);
+    const control = price?.once ?? null;
+    if (losesDirection(control) && price!.unstable) this.findings.push(tellUnstable(subject.low));
+    this.measured(cure.last, control);
     this.numbers = {
       ...this.numbers,
       convolutions: signatures.length,
       convolutionError: convolutions.findings.length === 0 ? convolutions.worst : null,
     };
     return this.end(cure.last.findings.length === 0 ? cure.plan : null);
-  }
-
-  /** null where rounding alone leaves the range, so that it explains nothing. */
-  private control(
-    reference: PassRecord<D>,
-    batch: number,
-    lowLayers: ReadonlySet<string>,
-  ): Comparison | null {
-    const pass = runControlPass(this.subject, batch, lowLayers);
-    if (!Number.isFinite(pass.loss) || pass.overflowed.length > 0) return null;
-    return comparePasses(this.subject, reference, pass);
   }
 
   private measured({ comparison, pass }: Examination<D>, control: Comparison | null): void {
@@ -258,6 +249,12 @@ function planAround(
   const some = islands.length > 0 && islands.length === findings.length;
   return some && 2 * islands.length <= convolutions ? withRules(uniformPlan(low), islands) : null;
 }
+
+const tellUnstable = (low: string): Finding =>
+  finding(
+    'DIRECTION_NOT_COMPARED',
+    `the gradient of this batch turns with the last bits of the weights, in float32 too: in ${low} its size was checked, not its direction`,
+  );
 
 const valuesOf = ({ differences }: Comparison): Record<string, number> =>
   Object.fromEntries(Object.entries(differences).map(([name, { value }]) => [name, value]));

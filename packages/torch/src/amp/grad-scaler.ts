@@ -292,8 +292,14 @@ export class GradScaler {
       );
     }
     const saved = state as GradScalerState;
-    if (saved.rule !== undefined) this.lossScale = this.lossScale.replacedBy(lossScaleOf(saved.rule));
-    this.lossScale.loadStateDict(saved);
+    if (saved.rule === undefined) {
+      this.lossScale.loadStateDict(saved);
+      return;
+    }
+    // A rule saved before one of its fields was there goes on without what that field does.
+    const rule = { ...TORCH_RULE, ...saved.rule };
+    this.lossScale = this.lossScale.replacedBy(lossScaleOf(rule));
+    this.lossScale.loadStateDict({ ...saved, rule });
   }
 
   // --- for TrainingStep, which unscales by itself --------------------------------------------------------

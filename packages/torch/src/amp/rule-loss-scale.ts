@@ -99,7 +99,9 @@ export class RuleLossScale extends LossScale {
     };
     checkRule(rule);
     this.rule = rule;
-    this.become(saved.state ?? { ...startOf(rule), scale: saved.scale, tracker: saved._growth_tracker });
+    const state = saved.state ?? { scale: saved.scale, tracker: saved._growth_tracker };
+    // The start is over where a state does not know of one.
+    this.become({ ...startOf(rule), starting: 0, ...state });
   }
 
   private change(part: Partial<ScaleRule>): void {

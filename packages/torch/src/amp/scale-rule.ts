@@ -36,8 +36,11 @@ export interface ScaleRule {
   readonly countAfterGrowth: 0 | 1;
   /** A growth past the largest float32: left out (PyTorch), ended at that largest number (Flax), or let be (Keras). */
   readonly beyondFinite: 'refuse' | 'clamp' | 'allow';
-  /** `computed` only: bits kept free above the largest gradient. */
+  /** `computed` only: bits kept free above the largest gradient; a fraction will do. */
   readonly headroom: number;
+  /** `computed`: further bits at the start, when gradients still grow; they go one by one over `startWindows`. */
+  readonly startHeadroom: number;
+  readonly startWindows: number;
 }
 
 /** Where a rule stands. All of it is needed to go on exactly. */
@@ -51,6 +54,8 @@ export interface ScaleState {
   readonly skipped: number;
   /** `computed`: the running maximum of |gradient| after unscaling; 0: none yet. */
   readonly largest: number;
+  /** `computed`: windows until the start's headroom is gone. */
+  readonly starting: number;
 }
 
 /** What one window of training met. */
@@ -84,6 +89,8 @@ export const TORCH_RULE: ScaleRule = {
   countAfterGrowth: 0,
   beyondFinite: 'refuse',
   headroom: 0,
+  startHeadroom: 0,
+  startWindows: 0,
 };
 
 /** Whether LibTorch's own kernel `_amp_update_scale_` carries out this rule, a floor aside that only clamps. */
@@ -102,6 +109,7 @@ export const startOf = (rule: ScaleRule): ScaleState => ({
   patience: rule.hysteresis,
   skipped: 0,
   largest: 0,
+  starting: rule.startWindows,
 });
 
 /**
@@ -167,25 +175,33 @@ function followLargest(
   { overflow, largest: met }: Verdict,
 ): { state: ScaleState; change: ScaleChange } {
   if (overflow && rule.floor !== null && state.scale === rule.floor) return { state, change: 'at floor' };
-  const room = FLOAT16_MAX / 2 ** rule.headroom;
+  const starting = Math.max(state.starting - 1, 0);
+  const room = FLOAT16_MAX / 2 ** bitsFree(rule, starting);
   const found = overflow ? room / (state.scale * rule.backoffFactor) : met;
   if (found === null || found === 0) return { state, change: 'none' };
   const largest = Math.max(found, state.largest * 2 ** (-1 / rule.growthInterval));
-  const scale = scaleFor(rule, largest);
+  const scale = scaleFor(rule, largest, starting);
   const change = scale === state.scale ? 'none' : scale > state.scale ? 'growth' : 'cut';
-  return { state: { ...state, largest, scale }, change };
+  return { state: { ...state, largest, scale, starting }, change };
 }
 
-/** The state after a measurement without a training step: the scale that it calls for. */
+const bitsFree = ({ headroom, startHeadroom, startWindows }: ScaleRule, starting: number): number =>
+  starting === 0 ? headroom : headroom + (startHeadroom * starting) / startWindows;
+
+/** The state after a measurement without a training step: the scale that it calls for, at the start of a run. */
 export const calibrated = (rule: ScaleRule, state: ScaleState, largest: number): ScaleState => ({
   ...state,
-  scale: scaleFor(rule, largest),
+  scale: scaleFor(rule, largest, rule.startWindows),
   largest,
+  starting: rule.startWindows,
 });
 
-/** 2^floor(log2(65504 / (2^headroom · m))) within floor, ceiling and float32; m above 0. */
-export function scaleFor(rule: ScaleRule, largest: number): number {
-  const bound = FLOAT16_MAX / (2 ** rule.headroom * largest);
+/**
+ * 2^floor(log2(65504 / (2^k · m))) within floor, ceiling and float32; m above 0, k the bits kept free when the start
+ * lasts another `starting` windows.
+ */
+export function scaleFor(rule: ScaleRule, largest: number, starting = 0): number {
+  const bound = FLOAT16_MAX / (2 ** bitsFree(rule, starting) * largest);
   const power = Math.min(Math.max(powerOfTwoBelow(bound), FLOAT32_TINY), 2 ** 127);
   return Math.min(Math.max(power, rule.floor ?? 0), rule.ceiling ?? Number.POSITIVE_INFINITY);
 }
@@ -197,6 +213,7 @@ function powerOfTwoBelow(value: number): number {
 }
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+const isWhole = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0;
 const isCount = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 1;
 const isPositive = (value: unknown): boolean => isNumber(value) && value > 0;
 
@@ -210,7 +227,13 @@ const MOVING: readonly Check[] = [
   ['backoffFactor', ({ backoffFactor: f }) => isNumber(f) && f > 0 && f < 1, 'a number between 0 and 1'],
   ['growthInterval', ({ growthInterval }) => isCount(growthInterval), 'a whole number of at least 1'],
   ['hysteresis', ({ hysteresis }) => isCount(hysteresis), 'a whole number of at least 1'],
-  ['headroom', ({ headroom: h }) => Number.isInteger(h) && h >= 0, 'a whole number of at least 0'],
+  ['headroom', ({ headroom: h }) => isNumber(h) && h >= 0, 'a number of at least 0'],
+  ['startHeadroom', ({ startHeadroom: h }) => isNumber(h) && h >= 0, 'a number of at least 0'],
+  [
+    'startWindows',
+    ({ startWindows: n, startHeadroom: h }) => isWhole(n) && (n > 0 || h === 0),
+    'a whole number, above 0 where startHeadroom is',
+  ],
   [
     'floor',
     ({ floor, init }) => floor === null || (isPositive(floor) && floor <= init),

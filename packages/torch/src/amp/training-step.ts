@@ -86,6 +86,7 @@ export class TrainingStep {
   private readonly stateBefore = new StateSnapshot();
   private readonly windowListeners: ((result: WindowResult) => void)[] = [];
   private readonly gradientListeners: (() => void)[] = [];
+  private readonly backwardListeners: (() => void)[] = [];
   /** Parameters that were stepped and need no optimizer state. */
   private readonly stateless = new WeakSet<Tensor>();
   /** Largest |loss| of each batch of the open window, as bits. */
@@ -150,6 +151,11 @@ export class TrainingStep {
     return insert(this.gradientListeners, listener);
   }
 
+  /** Calls `listener` after the backward pass of each batch, before anything is done with the gradients. */
+  onBackward(listener: () => void): RemovableHandle {
+    return insert(this.backwardListeners, listener);
+  }
+
   /** Brings a window whose verdict is still on the device to its end, and waits for it. */
   flush(): WindowResult | null {
     const { pending } = this;
@@ -209,6 +215,7 @@ export class TrainingStep {
       refusePromise('TrainingStep.run', loss);
       requireOneNumber(loss);
       (this.scaler === undefined ? loss : this.scaler.scale(loss)).backward();
+      for (const listener of this.backwardListeners) listener();
       this.losses.push(noGrad(() => keep(magnitudes([loss.detach()]))));
       return (closes ?? this.losses.length >= this.accumulate) ? this.conclude(loss.device) : null;
     } catch (error) {

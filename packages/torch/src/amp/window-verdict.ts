@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd/modes.ts';
 import { Event } from '../cuda/event.ts';
-import { type HostMemory, hostMemory } from '../data/host-memory.ts';
+import { hostTensor } from '../data/host-memory.ts';
 import { op } from '../ops/call.ts';
 import { cat } from '../tensor/compose.ts';
 import { keep, scope } from '../tensor/scope.ts';
@@ -109,13 +109,13 @@ const bitsOf = (value: Tensor) => viewAs(value.detach().float().reshape([1]), 'i
 
 /** A small tensor on its way to the host. */
 class Arrival {
-  private readonly memory: HostMemory;
+  private readonly arrived: Tensor;
   private readonly event: Event | undefined;
 
   constructor(bits: Tensor) {
     const onHost = bits.device === 'cpu';
-    this.memory = hostMemory(bits.numel() * Int32Array.BYTES_PER_ELEMENT, { pinned: !onHost });
-    scope(() => copyFrom_(viewAs(this.memory.tensor, 'int32'), bits, { non_blocking: !onHost }));
+    this.arrived = hostTensor(bits.numel() * Int32Array.BYTES_PER_ELEMENT, { pinned: !onHost });
+    scope(() => copyFrom_(viewAs(this.arrived, 'int32'), bits, { non_blocking: !onHost }));
     if (onHost) return;
     this.event = new Event();
     this.event.record(bits.device);
@@ -123,9 +123,8 @@ class Arrival {
 
   wait(): Float32Array {
     this.event?.wait();
-    const { bytes, tensor } = this.memory;
-    const numbers = new Float32Array(bytes.slice().buffer);
-    tensor.dispose();
+    const numbers = scope(() => readMagnitudes(viewAs(this.arrived, 'int32')));
+    this.arrived.dispose();
     return numbers;
   }
 }

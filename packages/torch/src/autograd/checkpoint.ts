@@ -3,7 +3,7 @@ import { type AutocastState, autocastState, withAutocastState } from '../amp/res
 import { type RngStates, rngStates, withRngStates } from '../random/state.ts';
 import { adoptAll } from '../tensor/lifetime.ts';
 import { scope } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { Tensor } from '../tensor/tensor.ts';
 import { mapTensors, tensorsIn } from '../tensor/tree.ts';
 import { warn } from '../warning.ts';
 import { type Frame, handlesOf, nodeCallback } from './callback.ts';
@@ -33,7 +33,7 @@ export function checkpoint<A extends unknown[], R>(fn: (...inputs: A) => R, ...i
       return output;
     }
     const handles = native().checkpointGraph(
-      nodeCallback('checkpoint', (frame) => segment.backward(frame)),
+      recomputing(segment),
       handlesOf(outputs),
       segment.start,
       handlesOf(tensorsIn(inputs)),
@@ -43,6 +43,10 @@ export function checkpoint<A extends unknown[], R>(fn: (...inputs: A) => R, ...i
     return mapTensors(output, (tensor) => byOutput.get(tensor) ?? tensor);
   });
 }
+
+/** What the node calls. Made apart from `checkpoint`: a closure there would keep inputs and results alive with the node. */
+const recomputing = <A extends unknown[], R>(segment: Segment<A, R>): ((frame: Frame) => void) =>
+  nodeCallback('checkpoint', (frame) => segment.backward(frame));
 
 /** A layer, or a function of one tensor. */
 export type Step = ((input: Tensor) => Tensor) | { forward(input: Tensor): Tensor };
@@ -78,14 +82,14 @@ class Segment<A extends unknown[], R> {
   /** Where the graph stood before the last run: what is older lies outside the segment. */
   start = 0;
   private readonly fn: (...inputs: A) => R;
+  /** The inputs with places for the tensors, which the node keeps. */
   private readonly inputs: A;
   private readonly rng: RngStates = rngStates();
   private readonly autocast: AutocastState = autocastState();
 
   constructor(fn: (...inputs: A) => R, inputs: A) {
     this.fn = fn;
-    // The node keeps the tensors; these are only places, which hold none of them alive.
-    this.inputs = mapTensors(inputs, (tensor) => tensor);
+    this.inputs = mapTensors(inputs, () => new Tensor(0));
   }
 
   run(inputs: A): R {

@@ -124,18 +124,7 @@ function run<A extends unknown[], R>(definition: FunctionClass<A, R>, inputs: A)
   const isTensorInput = inputs.map(isTensor);
   const fresh = native().applyFunction(
     `${name}Backward`,
-    nodeCallback(`${name}.backward`, (frame) => {
-      const outer = state.frame;
-      state.frame = frame;
-      try {
-        const gradients = adoptAll(native().frameGradients(frame)) as never[];
-        const returned = definition.backward(ctx as never, ...gradients);
-        refusePromise(`${name}.backward`, returned);
-        return gradientsOf(`${name}Backward`, isTensorInput, returned);
-      } finally {
-        state.frame = outer;
-      }
-    }),
+    backwardOf(definition, ctx, isTensorInput),
     handlesOf(inputs.filter(isTensor)),
     handlesOf(outputs),
     handlesOf(state.notDifferentiable),
@@ -143,9 +132,32 @@ function run<A extends unknown[], R>(definition: FunctionClass<A, R>, inputs: A)
     handlesOf(state.saved),
     state.materialize,
   );
-  state.saved = [];
+  // From here on the node keeps what is saved; were it kept here too, node and tensors would hold each other.
+  state.saved = state.notDifferentiable = state.dirty = [];
   const wrapped = outputs.map((output, i) => (fresh[i] === 0 ? output : adopt(fresh[i]!)));
   return (Array.isArray(result) ? wrapped : wrapped[0]) as R;
+}
+
+/** What the node calls. Made apart from `run`: a closure there would keep alive all that its neighbours mention. */
+function backwardOf<A extends unknown[], R>(
+  definition: FunctionClass<A, R>,
+  ctx: FunctionContext,
+  isTensorInput: readonly boolean[],
+): (frame: Frame) => void {
+  const { name } = definition;
+  const state = stateOf(ctx);
+  return nodeCallback(`${name}.backward`, (frame) => {
+    const outer = state.frame;
+    state.frame = frame;
+    try {
+      const gradients = adoptAll(native().frameGradients(frame)) as never[];
+      const returned = definition.backward(ctx as never, ...gradients);
+      refusePromise(`${name}.backward`, returned);
+      return gradientsOf(`${name}Backward`, isTensorInput, returned);
+    } finally {
+      state.frame = outer;
+    }
+  });
 }
 
 const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;

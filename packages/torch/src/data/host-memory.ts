@@ -9,8 +9,15 @@ export interface HostMemory {
   bytes: Uint8Array;
 }
 
-/** Allocates `size` bytes that both worlds see without a copy; `pinned` for memory that a GPU copies from. */
-export function hostMemory(size: number, { pinned = false } = {}): HostMemory {
-  const tensor = keep(adopt(native().hostBuffer(size, pinned)));
+/** A uint8 tensor [size] on the host; `pinned` for memory that a GPU copies from or to. In no scope. */
+export const hostTensor = (size: number, { pinned = false } = {}): Tensor =>
+  keep(adopt(native().hostBuffer(size, pinned)));
+
+/**
+ * Allocates `size` bytes that both worlds see without a copy. They are freed by the event loop, once neither the tensor
+ * nor the bytes are used: what is made in every step, and only read, is better a `hostTensor`.
+ */
+export function hostMemory(size: number, options: { pinned?: boolean } = {}): HostMemory {
+  const tensor = hostTensor(size, options);
   return { tensor, bytes: new Uint8Array(native().bytesView(tensor.handle)) };
 }

@@ -10,6 +10,7 @@ type Tensors = readonly Tensor[];
 export const foreachZero_ = op<(self: Tensors) => void>('aten::_foreach_zero_', '');
 export const foreachCopy_ = op<(self: Tensors, source: Tensors) => void>('aten::_foreach_copy_', '');
 export const foreachNeg = op<(self: Tensors) => Tensor[]>('aten::_foreach_neg', '');
+export const foreachAbs = op<(self: Tensors) => Tensor[]>('aten::_foreach_abs', '');
 export const foreachSqrt = op<(self: Tensors) => Tensor[]>('aten::_foreach_sqrt', '');
 export const foreachAdd = op<(self: Tensors, other: Tensors, options: { alpha: number }) => Tensor[]>(
   'aten::_foreach_add',
@@ -23,11 +24,16 @@ export const foreachSub_ = op<(self: Tensors, other: Tensors) => void>('aten::_f
 export const foreachAddScalar_ = op<(self: Tensors, scalar: number) => void>('aten::_foreach_add_', 'Scalar');
 export const foreachMulScalar_ = op<(self: Tensors, scalar: number) => void>('aten::_foreach_mul_', 'Scalar');
 export const foreachMulTensor_ = op<(self: Tensors, other: Tensor) => void>('aten::_foreach_mul_', 'Tensor');
+export const foreachMul = op<(self: Tensors, other: Tensors) => Tensor[]>('aten::_foreach_mul', 'List');
 export const foreachMul_ = op<(self: Tensors, other: Tensors) => void>('aten::_foreach_mul_', 'List');
 export const foreachDiv_ = op<(self: Tensors, other: Tensors) => void>('aten::_foreach_div_', 'List');
 export const foreachMaximum_ = op<(self: Tensors, other: Tensors) => void>('aten::_foreach_maximum_', 'List');
 export const foreachLerp_ = op<(self: Tensors, end: Tensors, weight: number) => void>(
   'aten::_foreach_lerp_',
+  'Scalar',
+);
+export const foreachAddcmul = op<(self: Tensors, a: Tensors, b: Tensors, value: number) => Tensor[]>(
+  'aten::_foreach_addcmul',
   'Scalar',
 );
 export const foreachAddcmul_ = op<(self: Tensors, a: Tensors, b: Tensors, value: number) => void>(

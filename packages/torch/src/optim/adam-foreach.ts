@@ -11,9 +11,9 @@ import {
   foreachNeg,
   foreachSqrt,
 } from '../ops/foreach.ts';
-import { stack } from '../tensor/compose.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { AdamGroup } from './adam.ts';
+import { biasCorrection, countsOf } from './list-optimizer.ts';
 
 /** Parameters, gradients and state of one kernel call; `maxExpAvgSqs` is empty without amsgrad. */
 export interface AdamLists {
@@ -42,8 +42,7 @@ export function adamForeach(group: AdamGroup, lists: AdamLists): void {
   foreachAddcmul_(expAvgSqs, grads, grads, 1 - beta2);
   if (group.amsgrad) foreachMaximum_(maxExpAvgSqs, expAvgSqs);
 
-  // float64: 1 - 0.999^1 would lose four digits in float32.
-  const count = stack(steps).to('float64');
+  const count = countsOf(steps);
   const bias1 = biasCorrection(beta1, count);
   const bias2 = biasCorrection(beta2, count).sqrt();
   const denominators = foreachSqrt(group.amsgrad ? maxExpAvgSqs : expAvgSqs);
@@ -52,6 +51,3 @@ export function adamForeach(group: AdamGroup, lists: AdamLists): void {
   foreachMul_(denominators, bias1.unbind());
   foreachAddcdiv_(params, expAvgs, denominators, -group.lr);
 }
-
-/** 1 - beta^step for each step count, on the device of the counters. */
-const biasCorrection = (beta: number, count: Tensor): Tensor => count.mul(Math.log(beta)).expm1().neg();

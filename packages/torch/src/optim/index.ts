@@ -1,6 +1,10 @@
 export { Adam, type AdamGroup, type AdamOptions, AdamW, type AdamWOptions } from './adam.ts';
+export { Adamax, type AdamaxGroup, type AdamaxOptions } from './adamax.ts';
 export { OptimizerError } from './errors.ts';
 export * as lrScheduler from './lr-scheduler/index.ts';
+export { NAdam, type NAdamGroup, type NAdamOptions } from './nadam.ts';
 export { type GroupInput, Optimizer, type ParamGroup, type ParamsInput } from './optimizer.ts';
+export { RAdam, type RAdamGroup, type RAdamOptions } from './radam.ts';
+export { RMSprop, type RMSpropGroup, type RMSpropOptions } from './rmsprop.ts';
 export { SGD, type SGDGroup, type SGDOptions } from './sgd.ts';
 export type { OptimizerState, SavedGroup } from './state.ts';

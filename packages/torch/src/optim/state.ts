@@ -94,6 +94,9 @@ function groupOptions({ params: _, ...options }: SavedGroup): Record<string, unk
   );
 }
 
+/** State that is one number a parameter, in PyTorch's spelling. */
+const SCALARS = new Set(['step', 'mu_product']);
+
 function paramState(
   number: string,
   { param, dtype }: Target,
@@ -103,7 +106,7 @@ function paramState(
   for (const [name, value] of Object.entries(saved)) {
     if (value === null || value === undefined) continue;
     const source = value instanceof TensorHandle ? value : tensor(value);
-    const target = name === 'step' ? stepCounter(param) : zerosLike(param, { dtype });
+    const target = SCALARS.has(name) ? stepCounter(param) : zerosLike(param, { dtype });
     if (String(source.shape) !== String(target.shape)) {
       throw new OptimizerError(
         'VALUE',

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { MezzoError } from '@mezzo/libtorch';
 import type { DType } from '../tensor/dtype.ts';
 
@@ -82,7 +82,8 @@ export function readSafetensorsHeader(path: string): SafetensorsHeader {
 /** @throws MezzoError READ_FAILED */
 export function openForReading(path: string): number {
   try {
-    return openSync(path, 'r');
+    // A pipe would otherwise be waited for until somebody writes to it.
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === 'ENOENT' ? 'no such file' : message;
@@ -91,7 +92,9 @@ export function openForReading(path: string): number {
 }
 
 export function readHeader(fd: number, path: string): SafetensorsHeader {
-  const fileSize = fstatSync(fd).size;
+  const stats = fstatSync(fd);
+  if (!stats.isFile()) throw new SafetensorsError(path, 'it is not a file');
+  const fileSize = stats.size;
   if (fileSize < 8)
     throw new SafetensorsError(path, `it has ${fileSize} bytes, fewer than the 8 of its length field`);
   const lengthField = Buffer.alloc(8);

@@ -48,7 +48,7 @@ export const augmentationOptions = {
     default: 10,
     range: [0, Number.POSITIVE_INFINITY],
     commands: TRAIN,
-    help: 'epochs at the end without mosaic and mixup',
+    help: 'epochs at the end without mosaic, mixup and cutmix',
   },
   bgr: {
     type: 'float',
@@ -69,8 +69,7 @@ export const augmentationOptions = {
     default: 0,
     range: [0, 1],
     commands: TRAIN,
-    help: 'probability of pasting a part of another image',
-    refused: 'pasting parts of other images is not there yet',
+    help: 'probability of replacing a part by that of another image',
   },
   multi_scale: {
     type: 'bool|float',
@@ -78,8 +77,7 @@ export const augmentationOptions = {
     same: [false],
     range: [0, 1],
     commands: TRAIN,
-    help: 'image size drawn anew for each batch, ± part of imgsz',
-    refused: 'training at several sizes is not there yet',
+    help: 'size drawn anew for each batch, ± this part of imgsz, a multiple of 32; true: 0.5',
   },
   copy_paste: {
     type: 'float',

@@ -12,7 +12,6 @@ const EXPORT = 'it belongs to formats that other programs make; mezzo export for
 const SIMPLE = 'the graph is written in its simple form';
 const DISTILL = 'distillation is not supported';
 const VIDEO = 'it belongs to video, and Mezzo reads pictures';
-const ANCHORS = 'Mezzo trains the anchor-based YOLOv5 networks with its default only';
 const NO_LONGER = 'Ultralytics no longer has it, and Mezzo never had it';
 
 function foreign(
@@ -51,7 +50,6 @@ export const foreignOptions = {
   erasing: foreign('float', 0.4, CLASSIFY),
   crop_fraction: foreign('float', 1, CLASSIFY),
   augmentations: foreign('text', null, 'transformations of another library cannot be used'),
-  cls_pw: foreign('float', 0, 'weights by class frequency are not supported', { same: [1] }),
   distill_model: foreign('path', null, DISTILL),
   dis: foreign('float', 6, DISTILL),
   tracker: foreign('text', 'tracktrack.yaml', TRACK, { same: ['botsort.yaml', 'bytetrack.yaml'] }),
@@ -76,9 +74,17 @@ export const foreignOptions = {
   quantize: foreign('text', null, EXPORT, { commands: TRAIN_EXPORT }),
   simplify: foreign('bool', true, SIMPLE, { commands: TRAIN_EXPORT, same: [false] }),
   workspace: foreign('float', null, EXPORT, { commands: TRAIN_EXPORT, same: [4] }),
-  obj_pw: foreign('float', 1, ANCHORS),
-  iou_t: foreign('float', 0.2, ANCHORS),
-  fl_gamma: foreign('float', 0, ANCHORS),
+  anchors: foreign(
+    'int',
+    0,
+    'a network has as many anchors as its description says, and AutoAnchor keeps to it',
+    {
+      same: [3],
+    },
+  ),
+  obj_pw: foreign('float', 1, 'objects and background count alike in the objectness loss'),
+  iou_t: foreign('float', 0.2, 'boxes are given to anchors by anchor_t, not by their overlap'),
+  fl_gamma: foreign('float', 0, 'there is no focal loss'),
   label_smoothing: foreign('float', 0, NO_LONGER),
   image_weights: foreign('bool', false, NO_LONGER),
   quad: foreign('bool', false, NO_LONGER),

@@ -46,8 +46,8 @@ export const evaluationOptions = {
     type: 'ints',
     default: null,
     range: [0, Number.POSITIVE_INFINITY],
-    commands: PREDICT,
-    help: 'class numbers to keep',
+    commands: ['train', 'predict'],
+    help: 'class numbers to keep; train: objects of other classes are left out',
   },
   half: {
     type: 'bool',
@@ -59,7 +59,7 @@ export const evaluationOptions = {
     type: 'bool',
     default: false,
     commands: VAL,
-    help: 'write predictions.json in COCO format',
+    help: 'write predictions.json (the detections as a COCO results file) and metrics.json (all numbers)',
   },
   coco: {
     type: 'bool',

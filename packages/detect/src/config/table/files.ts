@@ -13,6 +13,6 @@ export const fileOptions = {
     type: 'path',
     default: null,
     commands: TRAIN,
-    help: 'a YAML file of hyperparameters, read after cfg',
+    help: 'a YAML file of hyperparameters, read after cfg; of YOLOv5 too, whose optimizer is SGD unless given',
   },
 } as const satisfies OptionTable;

@@ -5,10 +5,10 @@ export const optimizerOptions = {
   optimizer: {
     type: 'choice',
     default: 'auto',
-    choices: ['auto', 'SGD', 'Adam', 'AdamW'],
+    choices: ['auto', 'SGD', 'Adam', 'AdamW', 'Adamax', 'NAdam', 'RAdam', 'RMSProp'],
     commands: TRAIN,
     help: 'auto: SGD (lr 0.01, momentum 0.9) above 10000 iterations, else AdamW with a rate from the class count',
-    later: [[/^(Adamax|NAdam|RAdam|RMSProp|MuSGD)$/i, 'Mezzo has SGD, Adam and AdamW']],
+    later: [[/^MuSGD$/i, 'Mezzo has no Muon; SGD is the nearest']],
   },
   lr0: { type: 'float', default: 0.01, above: 0, commands: TRAIN, help: 'learning rate after warm-up' },
   lrf: {
@@ -23,7 +23,7 @@ export const optimizerOptions = {
     default: 0.937,
     range: [0, 1],
     commands: TRAIN,
-    help: 'momentum of SGD, beta1 of Adam and AdamW',
+    help: 'momentum of SGD and RMSProp, beta1 of the Adam family',
   },
   weight_decay: {
     type: 'float',
@@ -45,7 +45,7 @@ export const optimizerOptions = {
     default: 0.8,
     range: [0, 1],
     commands: TRAIN,
-    help: 'momentum at the start of warm-up',
+    help: 'momentum of SGD and RMSProp at the start of warm-up',
   },
   warmup_bias_lr: {
     type: 'float',
@@ -60,6 +60,13 @@ export const optimizerOptions = {
     range: [1, Number.POSITIVE_INFINITY],
     commands: TRAIN,
     help: 'nominal batch size: gradients of smaller batches are added up to it',
+  },
+  accumulate: {
+    type: 'int',
+    default: null,
+    range: [1, Number.POSITIVE_INFINITY],
+    commands: TRAIN,
+    help: 'batches whose gradients are added up to one optimizer step; nbs / batch, rounded, unless given',
   },
   clip: {
     type: 'float',
@@ -85,6 +92,13 @@ export const lossOptions = {
     range: [0, 1e4],
     commands: STEP,
     help: 'gain of the distribution focal loss',
+  },
+  cls_pw: {
+    type: 'float',
+    default: 0,
+    range: [0, 1],
+    commands: TRAIN,
+    help: 'weights classes in the class loss by their inverse frequency to this power; 0: all alike, 1: in full',
   },
   obj: {
     type: 'float',

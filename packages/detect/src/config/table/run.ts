@@ -38,14 +38,14 @@ export const runOptions = {
     help: 'stop after this many epochs without a better fitness; 0: never',
   },
   batch: {
-    type: 'int',
+    type: 'int|share',
     default: 16,
     range: [1, Number.POSITIVE_INFINITY],
     commands: EVERY,
-    help: 'images a step; in val, predict and export, images a forward pass',
+    shareIn: ['train', 'check'],
+    help: 'images a step; train, check: -1 chooses it for 60 % of the free memory, 0.7 for 70 %; in val, predict and export, images a forward pass',
     aliases: ['batch_size'],
     defaults: { predict: 1, export: 1 },
-    later: [[/^-1$|^0?\.\d+$/, 'a batch size chosen from the free memory is not there yet: give a number']],
   },
   imgsz: {
     type: 'size',
@@ -62,10 +62,9 @@ export const runOptions = {
     type: 'device',
     default: null,
     commands: DEVICE,
-    help: 'cpu, 0 or cuda:0; the first CUDA device if there is one, else the CPU',
+    help: 'cpu, 0 or cuda:0; -1: the CUDA device that has least to do; the first one if there is any, else the CPU',
     later: [
       [/^[[(]?\s*\d+\s*(,\s*\d+\s*)+[\])]?$/, 'training on several devices is not there yet: give one'],
-      [/^-1/, 'choosing the idlest device is not there yet: give its number'],
       [/^(mps|xpu|npu|tpu|intel)/i, 'Mezzo runs on the CPU and on CUDA devices'],
     ],
   },
@@ -100,10 +99,9 @@ export const runOptions = {
   cache: {
     type: 'bool|choice',
     default: false,
-    choices: ['ram'],
+    choices: ['ram', 'disk'],
     commands: TRAIN,
-    help: 'true or ram: decode every image once and keep it in memory; mosaics then draw from the whole set',
-    later: [[/^disk$/i, 'keeping decoded images on disk is not there yet: give ram or false']],
+    help: 'true or ram: decode every image once and keep it in memory; mosaics then draw from the whole set; disk: keep the decoded images in the cache folder (MEZZO_HOME) for later epochs and runs. Without, where they do not fit',
   },
   single_cls: {
     type: 'bool',
@@ -115,8 +113,8 @@ export const runOptions = {
     type: 'bool',
     default: false,
     defaults: { val: true },
-    commands: ['val'],
-    help: 'batches of images of like shape, padded to a multiple of 32 instead of a square',
+    commands: TRAIN_VAL,
+    help: 'batches of images of like shape, padded to a multiple of 32 instead of a square; training: always in the same order, without mosaic, mixup and cutmix',
   },
   pretrained: {
     type: 'bool|path',
@@ -215,6 +213,6 @@ export const outputOptions = {
     type: 'bool',
     default: true,
     commands: DEVICE,
-    help: 'per-class results and one line an image; false: totals only',
+    help: 'per-class results, one line an image, advice when a training starts; false: totals only',
   },
 } as const satisfies OptionTable;

@@ -44,7 +44,7 @@ function readZip(fd: number, fileSize: number, refuse: Refuse): Container {
   if (program === undefined) return refuseForeignZip(names, refuse);
   const root = program.slice(0, program.indexOf('/'));
   refuseScript(names, root, refuse);
-  const entries = new ZipEntries(fd, fileSize, refuse);
+  const entries = new ZipEntries(fd, refuse);
   const order = directory.get(`${root}/byteorder`);
   if (order !== undefined) {
     const text = Buffer.from(entries.read(order, 64)).toString('latin1').trim();
@@ -60,7 +60,7 @@ function readZip(fd: number, fileSize: number, refuse: Refuse): Container {
     format: 'zip',
     value,
     readStorage: (open, storage, target) =>
-      new ZipEntries(open, fileSize, refuse).readInto(entryOf(storage.key)!, target),
+      new ZipEntries(open, refuse).readInto(entryOf(storage.key)!, target),
   };
 }
 

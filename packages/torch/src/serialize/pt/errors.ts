@@ -15,6 +15,12 @@ const HINTS: Readonly<Record<PtErrorCode, string>> = {
   PT_LIMIT: 'nothing of it was loaded; an honest file of weights does not look like this',
 };
 
+/** More of what a file says about itself helps nobody. */
+const LONGEST_FINDING = 400;
+
+const shortened = (found: string): string =>
+  found.length > LONGEST_FINDING ? `${found.slice(0, LONGEST_FINDING)}…` : found;
+
 /** A .pt file that is refused. Nothing was run, and nothing was written. */
 export class PtError extends MezzoError {
   declare readonly code: PtErrorCode;
@@ -25,7 +31,8 @@ export class PtError extends MezzoError {
   readonly where: string;
 
   constructor(code: PtErrorCode, path: string, found: string, where = '', cause?: unknown) {
-    super(code, `${path}: ${found}${where === '' ? '' : ` (${where})`}`, { cause, hint: HINTS[code] });
+    const place = where === '' ? '' : ` (${shortened(where)})`;
+    super(code, `${path}: ${shortened(found)}${place}`, { cause, hint: HINTS[code] });
     this.name = 'PtError';
     this.path = path;
     this.found = found;

@@ -144,6 +144,7 @@ const viewDType = op('aten::view', 'dtype');
 
 /** The bytes of an untyped storage as elements; what is left over at the end belongs to none. */
 function asDType(bytes: Tensor, dtype: DType): Tensor {
+  if (dtype === 'bool') return bytes.ne(0);
   const whole = bytes.numel() - (bytes.numel() % elementBytes(dtype));
   return viewDType(bytes.narrow(0, 0, whole), dtype) as Tensor;
 }

@@ -25,7 +25,7 @@ export function stateDictOf(value: PtValue, refuse: Refuse): Map<string, PtTenso
     const children = module.attribute('_modules');
     if (!(children instanceof Map)) return;
     for (const [name, child] of children) {
-      if (isModule(child)) walk(child, `${prefix}${String(name)}.`, [...above, module]);
+      if (isModule(child)) walk(child, `${prefix}${asName(name, prefix, refuse)}.`, [...above, module]);
     }
   };
   walk(value, '', []);
@@ -51,12 +51,18 @@ function* ownTensors(module: PtObject, prefix: string, refuse: Refuse): Generato
     for (const [name, tensor] of named) {
       if (tensor === null || (part === '_buffers' && transient instanceof Set && transient.has(name)))
         continue;
-      const full = `${prefix}${String(name)}`;
+      const full = `${prefix}${asName(name, prefix, refuse)}`;
       if (!(tensor instanceof PtTensor))
         return refuse('PT_UNSUPPORTED', `'${full}' is ${describe(tensor)}, not a dense tensor`);
       yield [full, tensor];
     }
   }
+}
+
+/** Attributes are text. A tuple as text could be endless: its parts may be shared. */
+function asName(name: PtValue, prefix: string, refuse: Refuse): string {
+  if (typeof name === 'string') return name;
+  return refuse('PT_INVALID', `a part of its network has ${describe(name)} as its name`, prefix);
 }
 
 function tensorDict(value: Map<PtValue, PtValue>): Map<string, PtTensor> | undefined {

@@ -10,9 +10,13 @@ export interface ZipEntry {
   /** Bytes in the container and unpacked. */
   readonly packedSize: number;
   readonly size: number;
-  /** Where the entry's local header begins. */
+  /** Where the entry's local header begins, and where the next entry or the table of contents does. */
   readonly headerStart: number;
+  readonly end: number;
 }
+
+/** An entry by itself, before its neighbours are known. */
+type ZipRow = Omit<ZipEntry, 'end'>;
 
 const END = 0x06054b50;
 const END_SIZE = 22;
@@ -22,6 +26,7 @@ const END64 = 0x06064b50;
 const END64_SIZE = 56;
 const CENTRAL = 0x02014b50;
 const CENTRAL_SIZE = 46;
+const LOCAL_SIZE = 30;
 const LARGEST_COMMENT = 0xffff;
 const ZIP64_FIELDS = 0x0001;
 const IN_ZIP64 = 0xffffffff;
@@ -42,7 +47,7 @@ export function readAt(fd: number, start: number, length: number): Buffer {
 
 /**
  * The table of contents at the end of a zip container (APPNOTE 6.3.10, with zip64). Everything it says is checked against
- * the size of the file: places, sizes, names given twice, entries that overlap.
+ * the size of the file: places, sizes, names given twice, entries that overlap or unpack to far more than the file.
  */
 export function readDirectory(fd: number, fileSize: number, refuse: Refuse): Map<string, ZipEntry> {
   const { start, size, entries } = findDirectory(fd, fileSize, refuse);
@@ -53,20 +58,20 @@ export function readDirectory(fd: number, fileSize: number, refuse: Refuse): Map
     refuse('PT_INVALID', `its table of contents should end at byte ${start + size} of ${fileSize}`);
   }
   const bytes = readAt(fd, start, size);
-  const found = new Map<string, ZipEntry>();
+  const rows = new Map<string, ZipRow>();
   let position = 0;
   for (let i = 0; i < entries; i++) {
     const where = `table of contents, entry ${i}`;
     if (position + CENTRAL_SIZE > bytes.length || bytes.readUInt32LE(position) !== CENTRAL) {
       refuse('PT_INVALID', 'its table of contents is damaged', where);
     }
-    const { entry, length } = readEntry(bytes, position, where, refuse);
-    if (found.has(entry.name)) refuse('PT_INVALID', `'${entry.name}' is in it twice`, where);
-    found.set(entry.name, entry);
+    const { row, length } = readRow(bytes, position, where, refuse);
+    if (rows.has(row.name)) refuse('PT_INVALID', `'${row.name}' is in it twice`, where);
+    rows.set(row.name, row);
     position += length;
   }
-  checkOverlap([...found.values()], start, refuse);
-  return found;
+  checkInflation(rows.values(), fileSize, refuse);
+  return bounded([...rows.values()], start, refuse);
 }
 
 function findDirectory(fd: number, fileSize: number, refuse: Refuse): Directory {
@@ -101,12 +106,7 @@ function findDirectory64(fd: number, end: number, refuse: Refuse): Directory | u
   };
 }
 
-function readEntry(
-  bytes: Buffer,
-  at: number,
-  where: string,
-  refuse: Refuse,
-): { entry: ZipEntry; length: number } {
+function readRow(bytes: Buffer, at: number, where: string, refuse: Refuse): { row: ZipRow; length: number } {
   const nameLength = bytes.readUInt16LE(at + 28);
   const extraLength = bytes.readUInt16LE(at + 30);
   const length = CENTRAL_SIZE + nameLength + extraLength + bytes.readUInt16LE(at + 32);
@@ -128,7 +128,7 @@ function readEntry(
     refuse('PT_INVALID', `'${name}' is stored, but has two sizes, ${packedSize} and ${size}`, where);
   }
   return {
-    entry: { name, method, crc32: bytes.readUInt32LE(at + 16), packedSize, size, headerStart },
+    row: { name, method, crc32: bytes.readUInt32LE(at + 16), packedSize, size, headerStart },
     length,
   };
 }
@@ -158,17 +158,32 @@ function zip64Fields(
   return undefined;
 }
 
+/** What the table of contents claims bounds what is unpacked: a bomb is refused before it grows. */
+function checkInflation(rows: Iterable<ZipRow>, fileSize: number, refuse: Refuse): void {
+  let inflated = 0;
+  for (const { method, size } of rows) if (method === 'deflated') inflated += size;
+  if (inflated <= Math.max(LIMITS.inflatedBytes, LIMITS.inflation * fileSize)) return;
+  refuse(
+    'PT_LIMIT',
+    `its entries unpack to ${inflated} bytes, out of a file of ${fileSize}: a decompression bomb`,
+  );
+}
+
 /** Entries that share bytes are how a small file unpacks to a huge one, or shows two readers different contents. */
-function checkOverlap(entries: readonly ZipEntry[], end: number, refuse: Refuse): void {
-  const inOrder = entries.toSorted((a, b) => a.headerStart - b.headerStart);
-  inOrder.forEach(({ name, headerStart, packedSize }, i) => {
-    const next = inOrder[i + 1]?.headerStart ?? end;
-    if (headerStart + packedSize > next) {
-      refuse(
-        'PT_INVALID',
-        `'${name}' of ${packedSize} bytes does not fit before what follows`,
-        `byte ${headerStart}`,
-      );
-    }
-  });
+function bounded(rows: readonly ZipRow[], directoryStart: number, refuse: Refuse): Map<string, ZipEntry> {
+  const inOrder = rows.toSorted((a, b) => a.headerStart - b.headerStart);
+  return new Map(
+    inOrder.map((row, i) => {
+      const { name, headerStart, packedSize } = row;
+      const end = inOrder[i + 1]?.headerStart ?? directoryStart;
+      if (headerStart + LOCAL_SIZE + Buffer.byteLength(name) + packedSize > end) {
+        refuse(
+          'PT_INVALID',
+          `'${name}' of ${packedSize} bytes does not fit before what follows`,
+          `byte ${headerStart}`,
+        );
+      }
+      return [name, { ...row, end }];
+    }),
+  );
 }

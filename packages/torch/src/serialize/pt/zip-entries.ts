@@ -2,7 +2,6 @@ import { readSync } from 'node:fs';
 import { inflateRawSync } from 'node:zlib';
 import { crc32 } from './crc32.ts';
 import type { Refuse } from './errors.ts';
-import { LIMITS } from './limits.ts';
 import { readAt, type ZipEntry } from './zip-directory.ts';
 
 const LOCAL = 0x04034b50;
@@ -13,15 +12,11 @@ const LARGEST_READ = 2 ** 30;
 /** Reads the entries of a zip container: each once, straight to where it goes, with its checksum. */
 export class ZipEntries {
   readonly #fd: number;
-  readonly #fileSize: number;
   readonly #refuse: Refuse;
-  #inflatable: number;
 
-  constructor(fd: number, fileSize: number, refuse: Refuse) {
+  constructor(fd: number, refuse: Refuse) {
     this.#fd = fd;
-    this.#fileSize = fileSize;
     this.#refuse = refuse;
-    this.#inflatable = Math.max(LIMITS.inflatedBytes, LIMITS.inflation * fileSize);
   }
 
   /** The bytes of an entry of at most `limit` bytes. */
@@ -53,16 +48,7 @@ export class ZipEntries {
     this.#checkSum(entry, sum);
   }
 
-  /** The sizes in the table of contents bound what is unpacked: a bomb fails before it grows. */
   #inflate(entry: ZipEntry): Uint8Array {
-    this.#inflatable -= entry.size;
-    if (this.#inflatable < 0) {
-      this.#refuse(
-        'PT_LIMIT',
-        `it unpacks to ${entry.size} bytes and more: a decompression bomb`,
-        entry.name,
-      );
-    }
     const packed = readAt(this.#fd, this.#dataStart(entry), entry.packedSize);
     const bytes = this.#inflateBytes(packed, entry);
     if (bytes.length !== entry.size) {
@@ -81,7 +67,7 @@ export class ZipEntries {
   }
 
   /** Behind the local header, whose name and padding may be longer than the table of contents tells. */
-  #dataStart({ name, headerStart, packedSize }: ZipEntry): number {
+  #dataStart({ name, headerStart, packedSize, end }: ZipEntry): number {
     const header = readAt(this.#fd, headerStart, LOCAL_SIZE);
     if (header.length < LOCAL_SIZE || header.readUInt32LE(0) !== LOCAL) {
       this.#refuse(
@@ -96,7 +82,7 @@ export class ZipEntries {
       this.#refuse('PT_INVALID', `the entry there calls itself '${local}'`, `${name}, byte ${headerStart}`);
     }
     const start = headerStart + LOCAL_SIZE + nameLength + header.readUInt16LE(28);
-    if (start + packedSize > this.#fileSize) this.#refuse('PT_INVALID', 'its data is cut off', name);
+    if (start + packedSize > end) this.#refuse('PT_INVALID', 'its data runs into what follows', name);
     return start;
   }
 
