@@ -20,9 +20,12 @@ from ultralytics import YOLO  # noqa: E402  (threads are set before the package 
 
 
 def train(model, data, imgsz="320", epochs="40", batch="16", seed="0"):
+    # The peer takes a relative `path:` of the yaml from the current folder, Mezzo from the yaml's.
+    data = Path(data).resolve()
+    os.chdir(data.parent)
     with tempfile.TemporaryDirectory() as folder:
         YOLO(f"{model}.yaml").train(
-            data=data, imgsz=int(imgsz), epochs=int(epochs), batch=int(batch), seed=int(seed), device="cpu", amp=False,
+            data=str(data), imgsz=int(imgsz), epochs=int(epochs), batch=int(batch), seed=int(seed), device="cpu", amp=False,
             workers=0, plots=False, verbose=False, project=folder, name="run",
         )
         with open(Path(folder) / "run" / "results.csv") as table:
