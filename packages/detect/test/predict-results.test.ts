@@ -22,7 +22,7 @@ const gray = (width: number, height: number, channels = 3): RawImage => ({
 function results(image: string | Uint8Array | RawImage = gray(200, 100)): Results {
   return new Results({
     path: 'photos/two.jpg',
-    image,
+    views: [image],
     width: 200,
     height: 100,
     names: ['RBC', '../WBC'],

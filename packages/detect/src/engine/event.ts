@@ -22,6 +22,8 @@ export interface StartEvent {
     readonly path: string;
     readonly train: number;
     readonly val: number;
+    /** Are the images pairs of pictures? */
+    readonly pairs: boolean;
     readonly names: readonly string[];
   };
   /** Sides in pixels. */

@@ -13,9 +13,11 @@ import { MezzoError, manualSeed } from '@mezzo/torch';
 import { type CheckOptions, type CheckSettings, resolveSettings } from '../config/index.ts';
 import { COLOUR_CHANNELS, channelsFit } from '../data/channels.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
-import { type Split, scanSplit } from '../data/scan.ts';
+import { openSplit, type Shown } from '../data/pairs/open-split.ts';
+import type { Split } from '../data/scan.ts';
 import { autoBatch, isAutomatic, sizesOf } from '../engine/auto-batch.ts';
 import { type DeviceName, selectDevice } from '../engine/device.ts';
+import { dualChannels, modalitiesOf, shownTo, withFusion } from '../engine/dual-source.ts';
 import type { TrainEvent } from '../engine/event.ts';
 import { largestStride, wholeStrides } from '../engine/image-size.ts';
 import { type ModelData, type ModelSource, makeTrainable, ownChannels } from '../engine/model-source.ts';
@@ -52,8 +54,10 @@ export interface DetectorReport extends PreflightReport {
 }
 
 /** Checks whether a detector may be trained in low precision, with the options of that training (`mezzo check`). */
-export async function checkDetector({ source, options, emit }: CheckRequest): Promise<DetectorReport> {
+export async function checkDetector({ source: given, options, emit }: CheckRequest): Promise<DetectorReport> {
   const settings = resolveSettings('check', options);
+  const { source } = withFusion(given, settings);
+  const shown = shownTo(modalitiesOf(source), settings);
   const about = {
     model: { name: source.name, channels: null },
     data: settings.data,
@@ -70,10 +74,16 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
   if (precision.dtype === 'float32') {
     return { ...reportOf([nothingToCheck(settings, precision)]), ...chosen, ...UNCACHED };
   }
-  const data = settings.data === null ? null : await openData(settings.data, settings);
-  const own = ownChannels(source);
-  if (data !== null && source.kind === 'table' && own !== null && !channelsFit(own, data.set.channels)) {
-    return { ...reportOf([channelsDisagree(source, own, data.set)]), ...chosen, ...UNCACHED };
+  const data = settings.data === null ? null : await openData(settings.data, settings, shown);
+  const own = dualChannels(source, settings) ?? ownChannels(source);
+  const pictures = shown === 'pictures' ? data : null;
+  if (
+    pictures !== null &&
+    source.kind === 'table' &&
+    own !== null &&
+    !channelsFit(own, pictures.set.channels)
+  ) {
+    return { ...reportOf([channelsDisagree(source, own, pictures.set)]), ...chosen, ...UNCACHED };
   }
   useComputeThreads();
   manualSeed(settings.seed);
@@ -196,10 +206,12 @@ function nothingToCheck({ amp }: CheckSettings, { reason }: RunPrecision): Findi
 export async function openData(
   file: string,
   settings: Pick<CheckSettings, 'datasets_dir' | 'strict' | 'single_cls'>,
+  shown: Shown,
 ): Promise<{ set: DataSet; split: Split }> {
   const set = await readDataYaml(file, { datasetsDir: settings.datasets_dir, splits: ['train'] });
   const { strict, single_cls: singleCls } = settings;
-  return { set, split: await scanSplit(set, 'train', { strict, singleCls }) };
+  const { split } = await openSplit(set, 'train', shown, { strict, singleCls });
+  return { set, split };
 }
 
 function channelsDisagree(source: ModelSource, expected: number, { file, channels }: DataSet): Finding {
