@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { test } from 'node:test';
+import { Recording, recordingText } from '@mezzo/precision';
+import type { TrainEvent } from '../src/engine/event.ts';
 import { type TrainOptions, YOLO } from '../src/index.ts';
 import { nightRuns, train } from './dual-runs.ts';
 
@@ -34,6 +38,63 @@ test('weights of two streams are trained on as they are, and take no other fusio
   });
   await again.train({ ...base, name: 'again' });
   assert.deepEqual((await YOLO.load(weights('again', 'best'))).modalities, { rgb: 3, ir: 1 });
+});
+
+test('skipped steps, their autopsy and the recorder name the stream', async () => {
+  const file = path.join(path.dirname(base.data!), 'recording.json');
+  const events: TrainEvent[] = [];
+  const model = await YOLO.load('yolo11n');
+  await model.train({
+    ...base,
+    ...{
+      fusion: 'mid',
+      amp: 'fp16',
+      check: false,
+      init_scale: 2 ** 30,
+      recorder: file,
+      autopsy: true,
+      nbs: 2,
+    },
+    ...{ name: 'skips', save: false },
+    onEvent: (event) => events.push(event),
+  });
+  const skip = events.find((event) => event.event === 'skip')!;
+  const streams = skip.streams!.join(', ');
+  assert.deepEqual([...skip.streams!].sort(), ['fused', 'ir', 'rgb']);
+  assert.ok(skip.cause.endsWith(` (streams ${streams})`), skip.cause);
+  const autopsy = events.find((event) => event.event === 'autopsy')!;
+  assert.equal(autopsy.report.includes('belongs to the stream'), autopsy.stream !== undefined);
+
+  const recording = Recording.from(JSON.parse(readFileSync(file, 'utf8')), file);
+  const table = recordingText(recording);
+  for (const part of ['rgb', 'ir', 'fused']) {
+    assert.ok(recording.parts.includes(part), part);
+    assert.match(
+      table,
+      new RegExp(`^${part}: (headroom -?\\d+|not finite) at least \\(\\w+ of model\\.`, 'm'),
+    );
+  }
+});
+
+test('check tells the ranges of each sensor and stream; explain takes a fusion too', async () => {
+  const model = await YOLO.load('yolo11n');
+  const options = { data: base.data!, fusion: 'mid', amp: 'bf16', imgsz: 64, batch: 2, workers: 1 } as const;
+  const { ranges, model: about } = await model.check(options);
+  assert.deepEqual(about, { name: 'mid-yolo11n', channels: 6 });
+  const [rgb, ir] = ranges!.pixels;
+  assert.deepEqual([rgb!.modality, rgb!.channels, ir!.modality, ir!.channels], ['rgb', 3, 'ir', 3]);
+  assert.ok(rgb!.mean < ir!.mean, 'at night there is less light than warmth');
+  assert.deepEqual(
+    ranges!.streams.map(({ stream, largest, layer }) => [stream, largest > 0, /^model\.\d+$/.test(layer)]),
+    [
+      ['rgb', true, true],
+      ['ir', true, true],
+      ['fused', true, true],
+    ],
+  );
+  assert.equal((await model.check({ ...options, fusion: null })).ranges, null);
+  const { layers } = await model.explain(options);
+  assert.ok(layers.some(({ name }) => name.startsWith('model.45.')));
 });
 
 const WRONG: readonly [what: string, model: string, options: TrainOptions, message: string][] = [

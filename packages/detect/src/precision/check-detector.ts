@@ -27,6 +27,7 @@ import { useComputeThreads } from '../engine/threads.ts';
 import { lossOf } from '../loss/loss-of.ts';
 import { resolveModel } from '../models/description.ts';
 import { realBatch } from './check-batch.ts';
+import { type ModalityRanges, modalityRanges } from './modality-ranges.ts';
 import { planPrecision } from './plan.ts';
 import { type CheckBatch, type DetectorParts, detectorSubject } from './preflight.ts';
 import { syntheticBatch } from './synthetic-batch.ts';
@@ -48,6 +49,8 @@ export interface DetectorReport extends PreflightReport {
   readonly data: string | null;
   readonly imgsz: number;
   readonly batch: number;
+  /** Of a network of several streams: ranges of each sensor and stream in the batch; else null. */
+  readonly ranges: ModalityRanges | null;
   /** null where the device that was asked for is not there. */
   readonly device: string | null;
   readonly amp: { readonly dtype: string; readonly reason: string } | null;
@@ -65,6 +68,7 @@ export async function checkDetector({ source: given, options, emit }: CheckReque
     batch: settings.batch,
     device: null,
     amp: null,
+    ranges: null,
   };
   const device = deviceOrFinding(settings);
   if (typeof device !== 'string') return { ...reportOf([device]), ...about, ...UNCACHED };
@@ -116,8 +120,16 @@ export async function checkDetector({ source: given, options, emit }: CheckReque
     imgsz,
     data === null ? null : data.split.images.map(({ path }) => path),
   );
+  const ranges = modalityRanges(model.train(), batch.images, device);
   batch.images.dispose();
-  return { ...outcome, ...chosen, batch: size, imgsz, model: { name: source.name, channels: model.ch } };
+  return {
+    ...outcome,
+    ...chosen,
+    ranges,
+    batch: size,
+    imgsz,
+    model: { name: source.name, channels: model.ch },
+  };
 }
 
 /** The batch as a number, as a training with the same options would choose it; told if it was chosen. */
