@@ -1,7 +1,7 @@
 import { type NativeImage, native } from '@mezzo/libtorch';
 import type { Tensor } from '@mezzo/torch';
 import { AUGMENTATION_KEYS, type Augmentation } from '../augment/augmentation.ts';
-import type { PairAugmentation } from '../augment/pair-draw.ts';
+import type { Modality, PairAugmentation } from '../augment/pair-draw.ts';
 import type { TrainSettings } from '../config/index.ts';
 import type { ImageStore } from '../data/image-store.ts';
 import type { Fault } from '../data/inspect-image.ts';
@@ -80,10 +80,23 @@ export interface ValSource extends Source {
   strict: boolean;
   cacheRam?: boolean;
   cacheDisk?: ImageStore | null;
+  /** Of pairs, the sensor to measure without. */
+  missing?: Modality | null;
 }
 
 export function openValBatches(source: ValSource): ValBatches {
-  const { split, imgsz, channels, batch, rect, workers, strict, cacheRam = false, cacheDisk = null } = source;
+  const {
+    split,
+    imgsz,
+    channels,
+    batch,
+    rect,
+    workers,
+    strict,
+    cacheRam = false,
+    cacheDisk = null,
+    missing = null,
+  } = source;
   return new ValLoader({
     ...common(source),
     images: split.images,
@@ -95,6 +108,7 @@ export function openValBatches(source: ValSource): ValBatches {
     strict,
     cacheRam,
     cacheDisk,
+    missing,
   });
 }
 

@@ -1,10 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { MezzoError } from '@mezzo/torch';
-import { resolveSettings, type ValOptions } from '../config/index.ts';
+import type { Modality } from '../augment/pair-draw.ts';
+import { ConfigError, resolveSettings, type ValOptions, type ValSettings } from '../config/index.ts';
 import { networkChannels } from '../data/channels.ts';
 import { readDataYaml } from '../data/data-yaml.ts';
-import { openSplit } from '../data/pairs/open-split.ts';
+import { openSplit, type Shown } from '../data/pairs/open-split.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { InferenceCopy } from '../models/inference-copy.ts';
@@ -85,6 +86,7 @@ export async function measure({
     workers: settings.workers,
     strict: settings.strict,
     cacheRam: false,
+    missing: missingFrom(shown, settings),
     onSkip: ({ file, reason }) => emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` }),
   });
   const writes = settings.plots || settings.save_json;
@@ -124,6 +126,14 @@ export async function measure({
     writeJson(path.join(saveDir!, 'metrics.json'), report.summary());
   }
   return report;
+}
+
+/** @throws {ConfigError} BAD_OPTION for pictures of one sensor */
+function missingFrom(shown: Shown, { missing }: ValSettings): Modality | null {
+  if (missing === null || shown === 'pairs') return missing;
+  throw new ConfigError('BAD_OPTION', `missing=${missing}: the network has one stream and takes no pairs`, {
+    option: 'missing',
+  });
 }
 
 function halfOf(device: string): 'fp16' | 'bf16' {

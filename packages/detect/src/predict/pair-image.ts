@@ -50,15 +50,6 @@ export async function readPair({ visible, infrared }: ImagePair): Promise<Loaded
   };
 }
 
-/**
- * Makes a modality's channels zeros, the border too, as modality dropout does in training.
- * @param input [pixels, channels] of one image
- */
-export function silence(input: Uint8Array, channels: number, missing: Modality): void {
-  const [from, to] = missing === 'visible' ? [0, CHANNELS] : [CHANNELS, channels];
-  for (let pixel = 0; pixel < input.length; pixel += channels) input.fill(0, pixel + from, pixel + to);
-}
-
 async function decoded(file: string, decode: (file: string) => Promise<SourceImage>): Promise<SourceImage> {
   try {
     return await decode(file);

@@ -5,6 +5,7 @@ import type { Modality } from '../augment/pair-draw.ts';
 import { letterboxJob, type SourceImage } from '../augment/warp-job.ts';
 import { fitsColour } from '../data/channels.ts';
 import { groupChannels } from '../data/decode.ts';
+import { silence } from '../data/pairs/silence.ts';
 import { BatchMemory } from '../engine/batch-memory.ts';
 import { type DeviceName, deviceType } from '../engine/device.ts';
 import { largestStride, wholeStrides } from '../engine/image-size.ts';
@@ -16,7 +17,7 @@ import { type RawImage, toRgb } from '../plots/raster.ts';
 import { type BoxGain, scaleBoxes } from './boxes.ts';
 import { SourceError } from './errors.ts';
 import { readImage } from './image.ts';
-import { type ImagePair, readPair, silence } from './pair-image.ts';
+import { type ImagePair, readPair } from './pair-image.ts';
 import { Results } from './results.ts';
 
 /** An image to look at: a file, its encoded bytes, pixels (8 bits, interleaved), or the files of a pair. */

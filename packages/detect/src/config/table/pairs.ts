@@ -1,5 +1,5 @@
 import type { OptionTable } from '../option.ts';
-import { DATA, PREDICT, STEP, TRAIN } from './commands.ts';
+import { DATA, PREDICT, STEP, TRAIN, VAL } from './commands.ts';
 
 /** Pairs of visible and infrared pictures. */
 export const pairOptions = {
@@ -50,6 +50,13 @@ export const pairOptions = {
     range: [0, 1],
     commands: TRAIN,
     help: 'pairs: probability that one of the two pictures is missing (zeros), so that the network learns to do without',
+  },
+  missing: {
+    type: 'choice',
+    default: null,
+    choices: ['visible', 'infrared'],
+    commands: VAL,
+    help: 'networks of two streams: measure them with the pictures of this sensor missing (zeros)',
   },
   source_ir: {
     type: 'text',
