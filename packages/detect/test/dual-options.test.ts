@@ -27,6 +27,9 @@ test('one sensor of the pairs trains and measures a network of one stream', asyn
     counts.push(report.summary().perClass.map(({ images, instances }) => ({ images, instances })));
   }
   assert.deepEqual(counts[0], counts[1], 'both sensors have the labels of the pairs');
+  await assert.rejects(best.val({ missing: 'infrared', imgsz: 64, plots: false }), {
+    message: 'missing=infrared: the network has one stream and takes no pairs',
+  });
 });
 
 test('weights of two streams are trained on as they are, and take no other fusion', async () => {
@@ -36,6 +39,8 @@ test('weights of two streams are trained on as they are, and take no other fusio
     message: 'fusion=mid with model=best: these weights have a fusion of their own',
     hint: 'leave fusion out to train on from them',
   });
+  const blind = await again.val({ imgsz: 64, workers: 1, plots: false, missing: 'infrared' });
+  assert.equal(blind.summary().perClass.length, 2);
   await again.train({ ...base, name: 'again' });
   assert.deepEqual((await YOLO.load(weights('again', 'best'))).modalities, { rgb: 3, ir: 1 });
 });

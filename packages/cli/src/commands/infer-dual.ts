@@ -3,6 +3,10 @@ import type { Command } from '../command.ts';
 import { requireDual } from '../dual.ts';
 import { runPrediction } from './predict.ts';
 
+/** Who trained with AMP expects faster predictions. */
+const FASTER =
+  'AMP makes training faster; for faster predictions: half=true, or mezzo export and a run time for ONNX';
+
 export const inferDual: Command = {
   name: 'infer-dual',
   usage: ['mezzo infer-dual model=WEIGHTS.safetensors source=PICTURES [source-ir=PICTURES] [option=value …]'],
@@ -21,6 +25,8 @@ export const inferDual: Command = {
   operands: 'pictures',
   run: async (call) => {
     const options = await joinLayers('predict', call.assignments);
-    return runPrediction(call, { project: 'runs/predict', name: 'exp', ...options }, requireDual);
+    const code = await runPrediction(call, { project: 'runs/predict', name: 'exp', ...options }, requireDual);
+    if (!options.half) call.terminal.note(FASTER);
+    return code;
   },
 };
