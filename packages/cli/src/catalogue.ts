@@ -24,6 +24,21 @@ export const CATALOGUE: readonly Entry[] = [
     load: async () => (await import('./commands/predict.ts')).predict,
   },
   {
+    name: 'train-dual',
+    summary: 'train a detector of two streams on pairs of visible and infrared pictures',
+    load: async () => (await import('./commands/train-dual.ts')).trainDual,
+  },
+  {
+    name: 'val-dual',
+    summary: 'measure weights of two streams on pairs',
+    load: async () => (await import('./commands/val-dual.ts')).valDual,
+  },
+  {
+    name: 'infer-dual',
+    summary: 'find objects in pairs; pictures with both sensors side by side',
+    load: async () => (await import('./commands/infer-dual.ts')).inferDual,
+  },
+  {
     name: 'export',
     summary: 'write weights as ONNX, checked by running them, or as plain safetensors',
     load: async () => (await import('./commands/export.ts')).exportCommand,
@@ -92,9 +107,6 @@ export const CATALOGUE: readonly Entry[] = [
 
 /** Words that other programs know and Mezzo answers with a sentence. */
 export const ABSENT: Readonly<Record<string, string>> = {
-  'train-dual': 'Training on pairs of RGB and infrared pictures is not there yet.',
-  'val-dual': 'Validation on pairs of RGB and infrared pictures is not there yet.',
-  'infer-dual': 'Prediction on pairs of RGB and infrared pictures is not there yet.',
   example: 'The example programs are not there yet.',
   ui: 'The live page is not there yet.',
   track: 'Mezzo has no tracker.',

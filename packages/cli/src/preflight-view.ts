@@ -11,6 +11,7 @@ export function reportLines(report: DetectorReport, paint: Paint): string[] {
     paint.bold(verdict),
     subject(report),
     ...numberLines(report, paint),
+    ...rangeLines(report, paint),
     ...findingLines(report, paint),
   ];
 }
@@ -71,6 +72,23 @@ function numberLines({ numbers: n }: DetectorReport, { dim }: Paint): string[] {
 const percent = (value: number | null) => (value === null ? NOTHING : `${general(100 * value, 2)} %`);
 const plain = (value: number | null) => (value === null ? NOTHING : value.toFixed(3));
 const pixels = (value: number | undefined) => (value === undefined ? NOTHING : `${general(value, 2)} px`);
+
+/** Of a network of several streams: what each sensor's pixels and each stream's features are like. */
+function rangeLines({ ranges }: DetectorReport, { dim }: Paint): string[] {
+  if (ranges === null) return [];
+  const line = (name: string, cells: readonly string[]) =>
+    `  ${name.padEnd(20)}${cells.map((cell) => cell.padEnd(18)).join('')}`.trimEnd();
+  return [
+    '',
+    dim(line('pixels of', ['levels', 'mean ± deviation', 'missing'])),
+    ...ranges.pixels.map(({ modality, min, max, mean, deviation, missing }) =>
+      line(modality, [`${min} to ${max}`, `${mean.toFixed(1)} ± ${deviation.toFixed(1)}`, percent(missing)]),
+    ),
+    '',
+    dim(line('features of', ['largest', 'in'])),
+    ...ranges.streams.map(({ stream, largest, layer }) => line(stream, [general(largest, 3), layer])),
+  ];
+}
 
 function findingLines({ findings }: DetectorReport, { red, yellow, dim }: Paint): string[] {
   const colours = { error: red, island: yellow, warning: yellow, note: dim };

@@ -102,7 +102,7 @@ export class TrainingView {
       `Model: ${model.name}, ${grouped(model.params)} parameters, ${model.gflops.toFixed(1)} GFLOPs`,
       ampLine(event),
       `Optimizer: ${event.optimizer}`,
-      `Data: ${data.path}, ${counted(data.train, 'training image')}, ${grouped(data.val)} to validate, ` +
+      `Data: ${data.path}, ${counted(data.train, `training ${data.pairs ? 'pair' : 'image'}`)}, ${grouped(data.val)} to validate, ` +
         counted(data.names.length, 'class', 'classes'),
       `Image sizes ${imgsz.train} train, ${imgsz.val} val`,
       `Using ${event.workers} dataloader workers`,

@@ -116,6 +116,7 @@ test('a report with islands and errors, for reading', () => {
     cached: false,
     cacheNote: 'the verdict could not be kept (full)',
     model: { name: 'best', channels: 1 },
+    ranges: null,
     data: 'a.yaml',
     imgsz: 640,
     batch: 16,

@@ -126,7 +126,7 @@ test('wrong usage: one error, a hint, exit code 2, nothing on stdout', async () 
 });
 
 test('commands of other programs and of later versions get a sentence', async () => {
-  for (const word of ['track', 'tune', 'segment', 'train-dual']) {
+  for (const word of ['track', 'tune', 'segment', 'classify']) {
     assert.deepEqual(await mezzo([word, 'x=1']), { code: 2, stdout: '', stderr: `error: ${ABSENT[word]}\n` });
   }
 });

@@ -17,7 +17,7 @@ const start: StartEvent = {
   device: 'cuda:0',
   machine: 'a machine',
   model: { name: 'yolov8n', params: 3011043, gflops: 8.2 },
-  data: { path: 'data.yaml', train: 205, val: 87, names: ['a', 'b'] },
+  data: { path: 'data.yaml', train: 205, val: 87, pairs: false, names: ['a', 'b'] },
   imgsz: { train: 320, val: 320 },
   epochs: 40,
   batch: 16,

@@ -4,6 +4,7 @@ import type { Explanation } from '@mezzo/precision';
 import { Tensor } from '@mezzo/torch';
 import {
   type CheckOptions,
+  ConfigError,
   type ExplainOptions,
   type ExportOptions,
   type PredictOptions,
@@ -13,6 +14,7 @@ import {
   type ValOptions,
 } from './config/index.ts';
 import { selectDevice } from './engine/device.ts';
+import { modalitiesOf } from './engine/dual-source.ts';
 import type { TrainEvent } from './engine/event.ts';
 import { largestStride, wholeStrides } from './engine/image-size.ts';
 import { measure } from './engine/measure.ts';
@@ -29,6 +31,7 @@ import { InferenceCopy } from './models/inference-copy.ts';
 import { type ModelProfile, profileModel } from './models/profile.ts';
 import { checkDetector, type DetectorReport } from './precision/check-detector.ts';
 import { explainDetector } from './precision/explain.ts';
+import { listPairs } from './predict/pair-sources.ts';
 import { type PredictImage, Predictor } from './predict/predictor.ts';
 import type { Results } from './predict/results.ts';
 import { listSources } from './predict/sources.ts';
@@ -89,6 +92,11 @@ export class YOLO {
   /** Class names by id. */
   get names(): readonly string[] {
     return this.model.names;
+  }
+
+  /** Channels of each sensor, of a network of several streams; null for one that takes pictures of one sensor. */
+  get modalities(): Readonly<Record<string, number>> | null {
+    return modalitiesOf(this.source) ?? null;
   }
 
   /** The network, built when first needed. */
@@ -179,9 +187,10 @@ export class YOLO {
   /** As {@link predict}, one result at a time: for sources larger than memory. */
   async *stream(
     source: PredictSource,
-    { signal, onEvent: _, ...options }: PredictOptions & CallHooks = {},
+    { signal, onEvent, ...options }: PredictOptions & CallHooks = {},
   ): AsyncGenerator<Prediction> {
     const settings = resolveSettings('predict', options);
+    const images = await this.imagesOf(source, settings, this.emitter(onEvent));
     const device = selectDevice(settings.device);
     const precision = choosePrecision(
       settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false,
@@ -209,11 +218,32 @@ export class YOLO {
     });
     const writes = settings.save || settings.save_txt || settings.save_crop;
     const saveDir = writes ? createRunFolder('predict', settings) : undefined;
-    for await (const result of predictor.run(imagesOf(source, this.model.ch))) {
+    for await (const result of predictor.run(images)) {
       signal?.throwIfAborted();
       if (saveDir !== undefined) await write(result, saveDir, settings);
       yield Object.assign(result, saveDir === undefined ? {} : { saveDir });
     }
+  }
+
+  /** @throws {ConfigError} BAD_OPTION for infrared pictures, given to a network of one stream */
+  private async imagesOf(
+    source: PredictSource,
+    { source_ir: infrared }: PredictSettings,
+    emit: (event: TrainEvent) => void,
+  ): Promise<AsyncIterable<PredictImage> | readonly PredictImage[]> {
+    const named = typeof source === 'string' || isPaths(source);
+    if (this.modalities === null) {
+      if (infrared === null) return imagesOf(source, this.model.ch);
+      throw new ConfigError('BAD_OPTION', `source_ir=${infrared}: ${this.name} is a network of one stream`, {
+        option: 'source_ir',
+        hint: 'mezzo train-dual trains networks of two',
+      });
+    }
+    if (!named) return imagesOf(source, this.model.ch);
+    const visible = typeof source === 'string' || source.length > 0 ? source : null;
+    const { pairs, notes } = await listPairs(visible, infrared);
+    for (const text of notes) emit({ event: 'message', level: 'warning', text });
+    return pairs;
   }
 
   private emitter(onEvent: ((event: TrainEvent) => void) | undefined): (event: TrainEvent) => void {
@@ -230,13 +260,15 @@ export class YOLO {
   }
 }
 
+const isPaths = (source: PredictSource): source is readonly string[] =>
+  Array.isArray(source) && source.every((entry) => typeof entry === 'string');
+
 async function* imagesOf(source: PredictSource, channels: number): AsyncGenerator<PredictImage> {
   if (typeof source === 'string') yield* await listSources(source);
   else if (source instanceof Tensor) yield* tensorImages(source, channels);
-  else if (source instanceof Uint8Array || 'data' in source) yield source;
-  else if (Array.isArray(source) && source.every((entry) => typeof entry === 'string')) {
-    yield* await listSources(source);
-  } else {
+  else if (source instanceof Uint8Array || 'data' in source || 'infrared' in source) yield source;
+  else if (isPaths(source)) yield* await listSources(source);
+  else {
     for await (const entry of source as AsyncIterable<PredictImage | Tensor>)
       yield* imagesOf(entry, channels);
   }

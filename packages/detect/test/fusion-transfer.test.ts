@@ -158,7 +158,12 @@ test('pretrained=FILE of a network of one stream, .safetensors or .pt, goes into
   const source: ModelSource = { kind: 'table', name: description.name, table: description.table };
   const data = { file: 'night.yaml', names: ['person', 'car'], channels: 4 };
   for (const pretrained of [file, pt]) {
-    const { model, transfer } = await makeTrainable(source, data, { pretrained, box_bias: 2, recipe: '8.4' });
+    const { model, transfer } = await makeTrainable(source, data, {
+      pretrained,
+      box_bias: 2,
+      recipe: '8.4',
+      ir_channels: null,
+    });
     assert.deepEqual([model.nc, model.ch], [2, 4]);
     // Of 80 classes the class branches are wider and cannot be taken over; everything else is.
     assert.ok(transfer!.skipped.every(({ key }) => key.startsWith('model.54.cv3.')));
@@ -172,7 +177,7 @@ test('pretrained=FILE of a network of one stream, .safetensors or .pt, goes into
     ...{ identity: identityOf(model), weights: model.stateDict() },
     ...{ data: null, epoch: 0, map50: 0, map: 0 },
   });
-  const settings = { pretrained: dual, box_bias: 2, recipe: '8.4' } as const;
+  const settings = { pretrained: dual, box_bias: 2, recipe: '8.4', ir_channels: null } as const;
   const { transfer } = await makeTrainable(source, data, settings);
   assert.equal(transfer!.transferred, transfer!.total, 'its own kind goes over as it is');
 });

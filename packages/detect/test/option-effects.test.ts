@@ -11,10 +11,10 @@ import sharp from 'sharp';
 import { OPTIONS, resolveSettings } from '../src/config/index.ts';
 import { appliesTo } from '../src/config/options.ts';
 import type { TrainEvent } from '../src/engine/event.ts';
-import { generateShapes, type TrainOptions, YOLO } from '../src/index.ts';
+import { generateNight, generateShapes, type TrainOptions, YOLO } from '../src/index.ts';
 import { ELSEWHERE, effects, type Row, weights } from './option-effects.ts';
 import { scratchFolder, write } from './scratch.ts';
-import { type Prepared, prepareTiny, tinyNetwork } from './tiny-run.ts';
+import { type Prepared, prepareTiny, tinyDual, tinyNetwork } from './tiny-run.ts';
 
 process.env.OMP_NUM_THREADS = '1';
 
@@ -46,6 +46,7 @@ const BASE: TrainOptions = {
 
 before(async () => {
   await generateShapes({ out: path.join(folder, 'shapes'), train: 6, val: 2, imgsz: 96, seed: 3 });
+  await generateNight({ out: path.join(folder, 'night'), train: 6, val: 2, imgsz: 64, seed: 3 });
   // Pictures of several forms.
   for (const [i, [width, height]] of [
     [96, 48],
@@ -63,7 +64,11 @@ before(async () => {
 
 const prepare = (options: TrainOptions) => prepareTiny(model, { ...BASE, ...options });
 
-const TABLES = effects(path.join(folder, 'forms', 'data.yaml'));
+const TABLES = effects(
+  path.join(folder, 'forms', 'data.yaml'),
+  path.join(folder, 'night', 'data.yaml'),
+  tinyDual(folder),
+);
 
 /** Runs to compare with, by their options. */
 const prepared = new Map<string, Promise<Prepared>>();

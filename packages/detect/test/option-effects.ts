@@ -157,6 +157,52 @@ const batchRows = (forms: string): Record<string, Row> => ({
   cutmix: { set: { cutmix: 1 }, look: pixels },
 });
 
+/** `night` is a data set of pairs, `dual` the description of a network of two streams. */
+const pairRows = (night: string, dual: string): Record<string, Row> => {
+  const still = { ir_gain: 0, ir_offset: 0, ir_noise: 0 };
+  const pairs = { with: { ...still, data: night, fusion: dual }, look: pixels };
+  return {
+    fusion: {
+      set: { fusion: dual },
+      with: { data: night },
+      look: ({ run }) => run.model.description.table.modalities,
+      see: { rgb: 3, ir: 3 },
+    },
+    modality: {
+      set: { modality: 'infrared' },
+      with: { data: night },
+      look: ({ run }) => path.basename(path.resolve(run.labelled[0]!.path, '../..')),
+      see: 'imagesIR',
+    },
+    ir_channels: {
+      set: { ir_channels: 1 },
+      with: { data: night, fusion: dual },
+      look: ({ run }) => run.model.ch,
+      see: 4,
+    },
+    ir_gain: { set: { ir_gain: 0.5 }, ...pairs },
+    ir_offset: { set: { ir_offset: 0.5 }, ...pairs },
+    ir_noise: { set: { ir_noise: 0.5 }, ...pairs },
+    modality_dropout: {
+      set: { modality_dropout: 1 },
+      ...pairs,
+      look: async ({ run }) => (await batchesOf(run)).every(({ data }) => silent(data)),
+      see: true,
+    },
+  };
+};
+
+/** Has every image of six channels one modality of zeros alone? */
+function silent(data: Buffer): boolean {
+  const size = 64 * 64 * 6;
+  return Array.from({ length: data.length / size }, (_, i) => data.subarray(i * size, (i + 1) * size)).every(
+    (image) =>
+      [0, 3].some((first) =>
+        image.every((level, at) => Math.floor((at % 6) / 3) !== first / 3 || level === 0),
+      ),
+  );
+}
+
 const modelRows: Record<string, Row> = {
   box: { set: { box: 15 }, look: lossItems },
   cls: { set: { cls: 1 }, look: lossItems },
@@ -212,10 +258,13 @@ const precisionRows: Record<string, Row> = {
 /**
  * The tables by subject.
  * @param forms a data set of a wide and a tall image
+ * @param night a data set of pairs
+ * @param dual the description of a network of two streams
  */
-export const effects = (forms: string): Record<string, Record<string, Row>> => ({
+export const effects = (forms: string, night: string, dual: string): Record<string, Record<string, Row>> => ({
   'optimizer and schedule': optimizerRows,
   batches: batchRows(forms),
+  pairs: pairRows(night, dual),
   'network, loss and metrics': modelRows,
   precision: precisionRows,
 });

@@ -8,10 +8,11 @@ import { AUGMENTATION_DEFAULTS, type Augmentation } from '../src/augment/augment
 import { drawPair, PAIR_AUGMENTATION_DEFAULTS, type PairAugmentation } from '../src/augment/pair-draw.ts';
 import { CounterRandom } from '../src/augment/random.ts';
 import { readDataYaml } from '../src/data/data-yaml.ts';
+import { DecodedImages } from '../src/data/decoded-images.ts';
 import { plainMemory } from '../src/data/image-memory.ts';
 import { ImageStore } from '../src/data/image-store.ts';
 import { decodeInfrared } from '../src/data/pairs/decode-infrared.ts';
-import { type Pair, scanPairs } from '../src/data/pairs/scan-pairs.ts';
+import { modalityOf, type Pair, type PairSplit, scanPairs } from '../src/data/pairs/scan-pairs.ts';
 import { TrainLoader, type TrainLoaderOptions } from '../src/data/train-loader.ts';
 import { ValLoader } from '../src/data/val-loader.ts';
 import { generateNight } from '../src/datasets/night.ts';
@@ -224,6 +225,26 @@ describe('a pair in the validation loader', () => {
       memory.release();
     }
   });
+
+  it('can be measured without a sensor: its channels are zeros, the border too', async () => {
+    for (const [missing, silent] of [
+      ['visible', [0, 1, 2]],
+      ['infrared', [3]],
+    ] as const) {
+      const loader = new ValLoader({
+        ...{ images, imgsz: 96, batch: 6, channels: 4, rect: false, workers: 2, missing },
+        ...{ allocate: plainMemory(), pixels },
+      });
+      for await (const { memory, shape } of loader.run()) {
+        assert.deepEqual(shape, [6, 96, 96, 4]);
+        const dark = [0, 1, 2, 3].filter((channel) =>
+          memory.bytes.every((level, at) => at % 4 !== channel || level === 0),
+        );
+        assert.deepEqual(dark, silent);
+        memory.release();
+      }
+    }
+  });
 });
 
 describe('pairs kept on disk', () => {
@@ -255,6 +276,21 @@ describe('pairs kept on disk', () => {
 });
 
 describe('decodeInfrared', () => {
+  it('reads the infrared pictures of pairs alone as those of pairs', async () => {
+    const file = path.join(root, 'alone.png');
+    const samples = Uint16Array.from({ length: SIDE * SIDE }, (_, i) => 7000 + (i % SIDE) * 10);
+    await sharp(samples, { raw: { width: SIDE, height: SIDE, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+      .toFile(file);
+    const pairs = { images: [{ ...images[0]!, infrared: file }] } as unknown as PairSplit;
+    const decoded = new DecodedImages({
+      ...{ images: modalityOf(pairs, 'infrared').images, pixels, channels: 3, imgsz: 0 },
+      ...{ keepAll: false, strict: true },
+    });
+    assert.deepEqual(await decoded.get(0, 0), await decodeInfrared(file));
+  });
+
   it('stretches the used part of 16-bit samples, and takes 1 and 3 channels of 8 bits as they are', async () => {
     const samples = Uint16Array.from({ length: SIDE * SIDE }, (_, i) => 7000 + (i % SIDE) * 10);
     const png = await sharp(samples, { raw: { width: SIDE, height: SIDE, channels: 1 } })

@@ -237,6 +237,19 @@ describe('mosaic', () => {
     assert.deepEqual(picture.pixel(323, 20), [255, 255, 255]);
   });
 
+  it('shows the two pictures of a pair side by side, with the boxes on both', async () => {
+    const [width, height, channels] = [64, 48, 4];
+    const data = new Uint8Array(width * height * channels).map((_, i) => (i % 4 === 3 ? 200 : 50));
+    const boxes = [[{ xyxy: [16, 12, 48, 36] as const, cls: 2, label: 'c' }]];
+    await plotMosaic({ data, width, height, channels, paths: ['a.jpg'], boxes }, at('pair.png'));
+    const picture = await read(at('pair.png'));
+    assert.deepEqual([picture.width, picture.height], [2 * 320, 240 + 22]);
+    assert.deepEqual(picture.pixel(20, 120), [50, 50, 50]);
+    assert.deepEqual(picture.pixel(340, 120), [200, 200, 200]);
+    const green = [1, 3, 5].map((start) => Number.parseInt(classColor(2).slice(start, start + 2), 16));
+    for (const left of [0, 320]) assert.deepEqual(picture.pixel(left + 240, 120), green);
+  });
+
   it('scales large images down to 1920 pixels in a row', async () => {
     await plotMosaic(batch(4, 1280, 640), at('large.png'));
     const picture = await read(at('large.png'));

@@ -22,7 +22,7 @@ const gray = (width: number, height: number, channels = 3): RawImage => ({
 function results(image: string | Uint8Array | RawImage = gray(200, 100)): Results {
   return new Results({
     path: 'photos/two.jpg',
-    image,
+    views: [image],
     width: 200,
     height: 100,
     names: ['RBC', '../WBC'],
@@ -51,6 +51,31 @@ describe('Results', () => {
     assert.deepEqual(boxes.cls, [0, 1, 0]);
     assert.deepEqual(boxes.conf, [Math.fround(0.9), 0.5, 0.25]);
     assert.deepEqual([...boxes][1], { xyxy: [100.25, 10, 140.5, 90], conf: 0.5, cls: 1 });
+  });
+
+  it('of a pair draws both pictures with all boxes, cuts from the first, and names the second', async () => {
+    const pair = new Results({
+      path: 'images/a.jpg',
+      infrared: null,
+      views: [gray(64, 32), { ...gray(64, 32), data: new Uint8Array(64 * 32 * 3) }],
+      ...{ width: 64, height: 32, names: ['one'] },
+      detections: {
+        count: 1,
+        boxes: Float32Array.of(16, 8, 48, 24),
+        conf: Float32Array.of(0.9),
+        cls: Int32Array.of(0),
+      },
+      speed: { preprocess: 0, inference: 0, postprocess: 0 },
+    });
+    const drawn = await pair.plot({ labels: false, conf: false, lineWidth: 2 });
+    assert.deepEqual([drawn.width, drawn.height], [128, 32]);
+    for (const left of [0, 64]) assert.deepEqual(pixel(drawn, left + 32, 8), rgb(classColor(0)));
+    assert.deepEqual(pixel(drawn, 2, 2), [128, 128, 128]);
+    assert.deepEqual(pixel(drawn, 66, 2), [0, 0, 0]);
+    const [crop] = await pair.saveCrop(path.join(folder, 'pair'));
+    assert.equal((await readImage(crop!)).width, 32);
+    assert.deepEqual(Object.keys(pair.toJSON()), ['path', 'infrared', 'width', 'height', 'boxes']);
+    assert.equal(pair.infrared, null);
   });
 
   it('prints the line of `predict --json`', () => {

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { resolveSettings } from '../src/config/index.ts';
+import { modalitiesOf, shownTo, withFusion } from '../src/engine/dual-source.ts';
 import type { TrainEvent } from '../src/engine/event.ts';
 import { makeTrainable, openModel } from '../src/engine/model-source.ts';
 import { prepareRun } from '../src/engine/prepare.ts';
@@ -20,6 +21,29 @@ backbone:
 head:
   - [[2, 3, 4], 1, Detect, [nc]]
 `;
+
+/** A convolution for each sensor, of infrared with fewer channels, then as above. */
+const DUAL = `modalities: {rgb: 3, ir: 3}
+backbone:
+  - [input, 1, Modality, [rgb]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [input, 1, Modality, [ir]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [[1, 3], 1, Concat, [1]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+  - [-1, 1, Conv, [8, 3, 2]]
+head:
+  - [[6, 7, 8], 1, Detect, [nc]]
+`;
+
+/** Writes the description of a network of two streams; returns its path. */
+export function tinyDual(folder: string): string {
+  const file = path.join(folder, 'tiny-dual.yaml');
+  writeFileSync(file, DUAL);
+  return file;
+}
 
 /** Writes the description of the network; returns its path. */
 export function tinyNetwork(folder: string): string {
@@ -41,9 +65,10 @@ export async function prepareTiny(model: string, options: TrainOptions): Promise
   const emit = (event: TrainEvent) => {
     if (event.event === 'message') messages.push(event.text);
   };
-  const source = await openModel(settings.model);
+  const { source } = withFusion(await openModel(settings.model), settings);
   const run = await prepareRun({
     settings,
+    shown: shownTo(modalitiesOf(source), settings),
     emit,
     makeSaveDir: () => createRunFolder('train', settings),
     makeModel: async (data) => (await makeTrainable(source, data, settings)).model,

@@ -233,6 +233,7 @@ test('transfer from a .pt to another class count and channel count, as model= an
       pretrained,
       box_bias: 2,
       recipe: '8.4',
+      ir_channels: null,
     });
     const { transferred, total, skipped } = made.transfer!;
     assert.equal(total, Object.keys(state).length);

@@ -75,7 +75,7 @@ const KINDS: Readonly<Record<string, Generator>> = {
   night: {
     options: nightOptions,
     item: 'pair',
-    next: (yaml) => `Train on their visible pictures alone: mezzo train data=${yaml}`,
+    next: (yaml) => `Train on them: mezzo train-dual data=${yaml}`,
     write: async (out, assignments) => {
       const { pairs, ...wanted } = resolveTable(nightOptions, assignments);
       const val = Math.max(1, Math.round(pairs / VALIDATION));

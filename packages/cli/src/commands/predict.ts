@@ -1,5 +1,6 @@
-import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings } from '@mezzo/detect/config';
-import type { Command } from '../command.ts';
+import type { TrainEvent, YOLO } from '@mezzo/detect';
+import { COMMAND_LINE_OPTIONS, joinLayers, type PredictOptions, resolveSettings } from '@mezzo/detect/config';
+import type { Call, Command } from '../command.ts';
 import { openDetector } from '../detector.ts';
 import { UsageError } from '../failure.ts';
 import { counted } from '../number-format.ts';
@@ -19,34 +20,45 @@ export const predict: Command = {
   options: COMMAND_LINE_OPTIONS,
   detector: 'predict',
   operands: 'pictures',
-  run: async ({ operands, assignments, json, terminal }) => {
-    const options = await joinLayers('predict', assignments);
-    const settings = resolveSettings('predict', options);
-    if (settings.model === null) throw new UsageError('USAGE', 'model= is missing: the weights to use');
-    const sources = settings.source === null ? operands : [settings.source, ...operands];
-    if (sources.length === 0) {
-      throw new UsageError('USAGE', 'source= is missing: an image, a folder, a pattern or a .txt list');
-    }
-    const model = await openDetector(settings.model, terminal);
-    const { source: _, ...rest } = options;
-    let pictures = 0;
-    let saveDir: string | undefined;
-    const totals = { preprocess: 0, inference: 0, postprocess: 0 };
-    for await (const result of model.stream(sources.length === 1 ? sources[0]! : [...sources], rest)) {
-      pictures++;
-      saveDir = result.saveDir;
-      for (const name of ['preprocess', 'inference', 'postprocess'] as const)
-        totals[name] += result.speed[name];
-      if (json) terminal.print(JSON.stringify(result));
-      else if (settings.verbose) terminal.print(`image ${pictures} ${result.summary()}`);
-    }
-    if (json) return 0;
-    const means = Object.entries(totals).map(
-      ([name, seconds]) => [name, seconds / Math.max(pictures, 1)] as const,
-    );
-    terminal.print(speedLine(Object.fromEntries(means)));
-    if (saveDir !== undefined)
-      terminal.print(`${counted(pictures, 'picture')} saved to ${terminal.bold(saveDir)}`);
-    return 0;
-  },
+  run: async (call) => runPrediction(call, await joinLayers('predict', call.assignments)),
 };
+
+/** Finds objects with the options of a command line, and prints a line a picture. */
+export async function runPrediction(
+  { operands, json, terminal }: Call,
+  options: PredictOptions,
+  check: (model: YOLO) => void = () => {},
+): Promise<number> {
+  const settings = resolveSettings('predict', options);
+  if (settings.model === null) throw new UsageError('USAGE', 'model= is missing: the weights to use');
+  const sources = settings.source === null ? operands : [settings.source, ...operands];
+  if (sources.length === 0 && settings.source_ir === null) {
+    throw new UsageError('USAGE', 'source= is missing: an image, a folder, a pattern or a .txt list');
+  }
+  const model = await openDetector(settings.model, terminal);
+  check(model);
+  const { source: _, ...rest } = options;
+  const onEvent = (event: TrainEvent) => {
+    if (event.event === 'message') terminal.note(event.text);
+  };
+  let pictures = 0;
+  let saveDir: string | undefined;
+  const totals = { preprocess: 0, inference: 0, postprocess: 0 };
+  const source = sources.length === 1 ? sources[0]! : sources;
+  for await (const result of model.stream(source, { ...rest, onEvent })) {
+    pictures++;
+    saveDir = result.saveDir;
+    for (const name of ['preprocess', 'inference', 'postprocess'] as const)
+      totals[name] += result.speed[name];
+    if (json) terminal.print(JSON.stringify(result));
+    else if (settings.verbose) terminal.print(`image ${pictures} ${result.summary()}`);
+  }
+  if (json) return 0;
+  const means = Object.entries(totals).map(
+    ([name, seconds]) => [name, seconds / Math.max(pictures, 1)] as const,
+  );
+  terminal.print(speedLine(Object.fromEntries(means)));
+  if (saveDir !== undefined)
+    terminal.print(`${counted(pictures, 'picture')} saved to ${terminal.bold(saveDir)}`);
+  return 0;
+}

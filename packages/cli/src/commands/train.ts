@@ -1,8 +1,15 @@
 import type { TrainEvent } from '@mezzo/detect';
-import { COMMAND_LINE_OPTIONS, joinLayers, resolveSettings, type TrainSettings } from '@mezzo/detect/config';
+import {
+  COMMAND_LINE_OPTIONS,
+  joinLayers,
+  resolveSettings,
+  type TrainOptions,
+  type TrainSettings,
+} from '@mezzo/detect/config';
 import { MezzoError } from '@mezzo/libtorch/errors';
-import type { Command } from '../command.ts';
+import type { Call, Command } from '../command.ts';
 import { openDetector } from '../detector.ts';
+import { requireDual } from '../dual.ts';
 import { UsageError } from '../failure.ts';
 import { interruptible } from '../interruption.ts';
 import { TrainingLines } from '../training-lines.ts';
@@ -25,25 +32,30 @@ export const train: Command = {
   options: COMMAND_LINE_OPTIONS,
   detector: 'train',
   operands: false,
-  run: async (call) => {
-    const options = await joinLayers('train', call.assignments);
-    const settings = resolveSettings('train', options);
-    await requireData(settings);
-    const model = await openDetector(settings.model, call.terminal);
-    const view = call.json
-      ? new TrainingLines(call.terminal)
-      : new TrainingView(call.terminal, settings.verbose);
-    const onEvent = (event: TrainEvent) => view.show(event);
-    try {
-      await interruptible(call.terminal, async (signal) => {
-        await model.train({ ...options, signal, onEvent });
-      });
-    } catch (error) {
-      throw withWayOn(error, view.start?.saveDir);
-    }
-    return 0;
-  },
+  run: async (call) => runTraining(call, 'train', await joinLayers('train', call.assignments)),
 };
+
+/** Trains with the options of a command line. */
+export async function runTraining(
+  { json, terminal }: Call,
+  command: 'train' | 'train-dual',
+  options: TrainOptions,
+): Promise<number> {
+  const settings = resolveSettings('train', options);
+  await requireData(settings);
+  const model = await openDetector(settings.model, terminal);
+  if (command === 'train-dual' && settings.fusion === null && settings.resume === false) requireDual(model);
+  const view = json ? new TrainingLines(terminal) : new TrainingView(terminal, settings.verbose);
+  const onEvent = (event: TrainEvent) => view.show(event);
+  try {
+    await interruptible(terminal, async (signal) => {
+      await model.train({ ...options, signal, onEvent });
+    });
+  } catch (error) {
+    throw withWayOn(error, command, view.start?.saveDir);
+  }
+  return 0;
+}
 
 /** A data set that cannot be used is told before anything is installed or loaded. */
 async function requireData({ data, resume, datasets_dir }: TrainSettings): Promise<void> {
@@ -60,8 +72,8 @@ async function requireData({ data, resume, datasets_dir }: TrainSettings): Promi
 }
 
 /** An interruption says how to continue. */
-function withWayOn(error: unknown, saveDir: string | undefined): unknown {
+function withWayOn(error: unknown, command: string, saveDir: string | undefined): unknown {
   if (!(error instanceof MezzoError) || error.code !== 'INTERRUPTED' || saveDir === undefined) return error;
-  const hint = `continue with: mezzo train resume=${saveDir}/weights/last.safetensors`;
+  const hint = `continue with: mezzo ${command} resume=${saveDir}/weights/last.safetensors`;
   return new MezzoError('INTERRUPTED', error.message, { hint, cause: error });
 }

@@ -4,6 +4,7 @@ import { foreignOptions } from './table/elsewhere.ts';
 import { evaluationOptions, predictionOptions } from './table/evaluation.ts';
 import { exportOptions } from './table/export.ts';
 import { lossOptions, optimizerOptions } from './table/optimizer.ts';
+import { pairOptions } from './table/pairs.ts';
 import { precisionOptions } from './table/precision.ts';
 import { recipeOptions } from './table/recipe.ts';
 import { outputOptions, runOptions } from './table/run.ts';
@@ -16,6 +17,7 @@ export const GROUPS: readonly { readonly title: string; readonly options: Option
   { title: 'Optimizer and schedule', options: optimizerOptions },
   { title: 'Loss', options: lossOptions },
   { title: 'Augmentation', options: augmentationOptions },
+  { title: 'Pairs of visible and infrared pictures', options: pairOptions },
   { title: 'Evaluation', options: evaluationOptions },
   { title: 'Prediction', options: predictionOptions },
   { title: 'Export', options: exportOptions },
@@ -30,6 +32,7 @@ const TABLE = {
   ...optimizerOptions,
   ...lossOptions,
   ...augmentationOptions,
+  ...pairOptions,
   ...evaluationOptions,
   ...predictionOptions,
   ...exportOptions,

@@ -64,10 +64,13 @@ export class DecodedImages {
 
   private async load(index: number): Promise<SourceImage | null> {
     const { images, channels } = this.options;
-    const { path, infrared } = images[index]!;
+    const { path, infrared, thermal = false } = images[index]!;
     let file = path;
     try {
-      if (infrared === undefined) return await this.kept(path, (image) => decodeImage(image, channels));
+      if (infrared === undefined) {
+        const decode = (image: string) => (thermal ? decodeInfrared(image) : decodeImage(image, channels));
+        return await this.kept(path, decode);
+      }
       const visible = await this.kept(path, decodeImage);
       file = infrared;
       return joined(visible, await this.kept(infrared, decodeInfrared));

@@ -16,6 +16,8 @@ export interface LabelledImage {
   labels: Float32Array;
   /** The infrared picture of the same view and size, where the data set consists of pairs. */
   infrared?: string;
+  /** The picture itself is infrared: 16-bit samples are temperatures. */
+  thermal?: boolean;
 }
 
 export interface ScanReport {

@@ -1,12 +1,14 @@
 /** Validation batches: letterboxed pictures in a fixed order, without any augmentation. */
 import type { NativeImage } from '@mezzo/libtorch';
 import { fitLongSide, letterbox, type Size } from '../augment/geometry.ts';
+import type { Modality } from '../augment/pair-draw.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
 import { Gate, picturesInFlight, settleAll } from './concurrent.ts';
 import { DecodedImages } from './decoded-images.ts';
 import type { Allocate, ImageMemory } from './image-memory.ts';
 import type { ImageStore } from './image-store.ts';
 import type { Fault } from './inspect-image.ts';
+import { silence } from './pairs/silence.ts';
 import { pipeline } from './pipeline.ts';
 import { rectBatches } from './rect.ts';
 import type { LabelledImage } from './scan.ts';
@@ -29,6 +31,8 @@ export interface ValLoaderOptions<M extends ImageMemory> {
   /** Where decoded images are kept from run to run. */
   cacheDisk?: ImageStore | null;
   strict?: boolean;
+  /** The images are pairs, and this sensor's picture is missing from each: all its channels are 0. */
+  missing?: Modality | null;
   allocate: Allocate<M>;
   pixels: NativeImage;
   onSkip?: (fault: Fault) => void;
@@ -99,15 +103,17 @@ export class ValLoader<M extends ImageMemory> {
   }
 
   private async build(index: number): Promise<ValBatch<M>> {
-    const { images, batch, channels, allocate } = this.options;
+    const { images, batch, channels, allocate, missing = null } = this.options;
     const { width, height } = this.shapes[index]!;
     const members = Array.from(this.order.subarray(index * batch, (index + 1) * batch));
     const pictureBytes = width * height * channels;
     const memory = allocate(members.length * pictureBytes);
     const pictures = members.map((member, i) =>
-      this.gate.run(() => {
+      this.gate.run(async () => {
         const out = memory.bytes.subarray(i * pictureBytes, (i + 1) * pictureBytes);
-        return this.picture(images[member]!, member, { width, height }, out);
+        const image = await this.picture(images[member]!, member, { width, height }, out);
+        if (missing !== null) silence(out, channels, missing);
+        return image;
       }),
     );
     let placed: ValImage[];

@@ -1,6 +1,7 @@
 import { type NativeImage, native } from '@mezzo/libtorch';
 import type { Tensor } from '@mezzo/torch';
 import { AUGMENTATION_KEYS, type Augmentation } from '../augment/augmentation.ts';
+import type { Modality, PairAugmentation } from '../augment/pair-draw.ts';
 import type { TrainSettings } from '../config/index.ts';
 import type { ImageStore } from '../data/image-store.ts';
 import type { Fault } from '../data/inspect-image.ts';
@@ -48,6 +49,7 @@ export function openTrainBatches(source: TrainSource): TrainBatches {
     channels,
     batch: settings.batch,
     augment,
+    pair: pairAugmentation(split, settings),
     seed: settings.seed,
     workers: settings.workers,
     strict: settings.strict,
@@ -57,6 +59,13 @@ export function openTrainBatches(source: TrainSource): TrainBatches {
     cacheDisk: cache.train,
     partners: keepsInMemory(cache.setting) ? 'all' : 'recent',
   });
+}
+
+/** What happens to pairs besides; null for pictures of one sensor. */
+function pairAugmentation({ images }: Split, settings: TrainSettings): PairAugmentation | null {
+  if (images.every(({ infrared }) => infrared === undefined)) return null;
+  const { ir_gain: gain, ir_offset: offset, ir_noise: noise, modality_dropout: dropout } = settings;
+  return { gain, offset, noise, dropout };
 }
 
 /** Yes is YOLOv5's and Ultralytics 8.3's half. */
@@ -71,10 +80,23 @@ export interface ValSource extends Source {
   strict: boolean;
   cacheRam?: boolean;
   cacheDisk?: ImageStore | null;
+  /** Of pairs, the sensor to measure without. */
+  missing?: Modality | null;
 }
 
 export function openValBatches(source: ValSource): ValBatches {
-  const { split, imgsz, channels, batch, rect, workers, strict, cacheRam = false, cacheDisk = null } = source;
+  const {
+    split,
+    imgsz,
+    channels,
+    batch,
+    rect,
+    workers,
+    strict,
+    cacheRam = false,
+    cacheDisk = null,
+    missing = null,
+  } = source;
   return new ValLoader({
     ...common(source),
     images: split.images,
@@ -86,6 +108,7 @@ export function openValBatches(source: ValSource): ValBatches {
     strict,
     cacheRam,
     cacheDisk,
+    missing,
   });
 }
 

@@ -22,6 +22,8 @@ export interface StartEvent {
     readonly path: string;
     readonly train: number;
     readonly val: number;
+    /** Are the images pairs of pictures? */
+    readonly pairs: boolean;
     readonly names: readonly string[];
   };
   /** Sides in pixels. */
@@ -102,6 +104,8 @@ export interface SkipEvent {
   readonly scale: number | null;
   /** Parameters whose gradients were not finite, then buffers that were not; 'loss' when only that was. */
   readonly culprits: readonly string[];
+  /** Of a network of several streams: those that the culprits belong to (`rgb`, `ir`, `fused`). */
+  readonly streams?: readonly string[];
   /** In words, the first few layers named: 'non-finite gradients in model.22.cv3.0.2 and 3 more'. */
   readonly cause: string;
 }
@@ -112,6 +116,8 @@ export type AutopsyTrigger = 'first-skip' | 'repeated-skips';
 /** What an autopsy during training found: the fields of its report. */
 export interface AutopsyEvent extends AutopsyReport {
   readonly event: 'autopsy';
+  /** Of a network of several streams: the one that the faulty layer belongs to. */
+  readonly stream?: string;
   /** Optimizer step of the run that was skipped, from 1. */
   readonly step: number;
   readonly trigger: AutopsyTrigger;

@@ -1,16 +1,18 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { MezzoError } from '@mezzo/torch';
-import { resolveSettings, type ValOptions } from '../config/index.ts';
+import type { Modality } from '../augment/pair-draw.ts';
+import { ConfigError, resolveSettings, type ValOptions, type ValSettings } from '../config/index.ts';
 import { networkChannels } from '../data/channels.ts';
 import { readDataYaml } from '../data/data-yaml.ts';
-import { scanSplit, scanWarnings } from '../data/scan.ts';
+import { openSplit, type Shown } from '../data/pairs/open-split.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { InferenceCopy } from '../models/inference-copy.ts';
 import { openValBatches } from './batches.ts';
 import { CocoResults } from './coco-results.ts';
 import { selectDevice } from './device.ts';
+import { shownTo } from './dual-source.ts';
 import { evaluate } from './evaluate.ts';
 import type { TrainEvent } from './event.ts';
 import { largestStride, wholeStrides } from './image-size.ts';
@@ -53,14 +55,13 @@ export async function measure({
   const device = selectDevice(settings.device);
   const precision = choosePrecision(settings.half ? halfOf(device) : false, device, null);
   const set = await readDataYaml(data, { datasetsDir: settings.datasets_dir, splits: [settings.split] });
-  const split = await scanSplit(set, settings.split, {
+  const shown = shownTo(model.description.table.modalities, settings);
+  const { split, warnings } = await openSplit(set, settings.split, shown, {
     strict: settings.strict,
     singleCls: settings.single_cls,
     ...(signal ? { signal } : {}),
   });
-  for (const text of scanWarnings(settings.split, split.report)) {
-    emit({ event: 'message', level: 'warning', text });
-  }
+  for (const text of warnings) emit({ event: 'message', level: 'warning', text });
   if (split.names.length !== model.nc) {
     throw new MezzoError(
       'CLASS_COUNT',
@@ -80,11 +81,12 @@ export async function measure({
     stride,
     batch: settings.batch,
     rect: settings.rect,
-    channels: networkChannels(model.ch, set),
+    channels: shown === 'pictures' ? networkChannels(model.ch, set) : model.ch,
     device,
     workers: settings.workers,
     strict: settings.strict,
     cacheRam: false,
+    missing: missingFrom(shown, settings),
     onSkip: ({ file, reason }) => emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` }),
   });
   const writes = settings.plots || settings.save_json;
@@ -124,6 +126,14 @@ export async function measure({
     writeJson(path.join(saveDir!, 'metrics.json'), report.summary());
   }
   return report;
+}
+
+/** @throws {ConfigError} BAD_OPTION for pictures of one sensor */
+function missingFrom(shown: Shown, { missing }: ValSettings): Modality | null {
+  if (missing === null || shown === 'pairs') return missing;
+  throw new ConfigError('BAD_OPTION', `missing=${missing}: the network has one stream and takes no pairs`, {
+    option: 'missing',
+  });
 }
 
 function halfOf(device: string): 'fp16' | 'bf16' {

@@ -11,6 +11,7 @@ import { readModelFile } from '../models/model-file.ts';
 import { type TransferReport, transferWeights } from '../models/transfer.ts';
 import { readTorchCheckpoint, readTorchWeights } from '../weights/torch-checkpoint.ts';
 import { type CheckpointContents, modelOf, readCheckpoint } from './checkpoint.ts';
+import { dualChannels } from './dual-source.ts';
 
 /** Where a network comes from: a published description, a table of one's own, or trained weights. */
 export type ModelSource =
@@ -101,14 +102,14 @@ export interface MadeModel {
 export async function makeTrainable(
   source: ModelSource,
   data: ModelData,
-  settings: Pick<TrainSettings, 'pretrained' | 'box_bias' | 'recipe'>,
+  settings: Pick<TrainSettings, 'pretrained' | 'box_bias' | 'recipe' | 'ir_channels'>,
 ): Promise<MadeModel> {
   const table = source.kind === 'weights' ? source.contents.identity.table : source.table;
   const name = source.kind === 'weights' ? source.contents.identity.name : source.name;
   const model = buildModel(table, {
     name,
     nc: data.names.length,
-    ch: channelsFor(source, data),
+    ch: dualChannels(source, settings) ?? channelsFor(source, data),
     names: data.names,
     boxBias: settings.box_bias,
   });

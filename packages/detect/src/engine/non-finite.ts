@@ -33,11 +33,16 @@ export class NonFiniteError extends MezzoError {
   }
 }
 
-/** What was not finite, in words: 'non-finite gradients in model.0.conv, model.1.conv and 3 more'. */
-export function causeOf(culprits: readonly string[]): string {
+/**
+ * What was not finite, in words: 'non-finite gradients in model.0.conv, model.1.conv and 3 more'.
+ * @param streams of a network of several: those that the culprits belong to
+ */
+export function causeOf(culprits: readonly string[], streams: readonly string[] = []): string {
   if (culprits.length === 0) return 'non-finite gradients';
   if (culprits.length === 1 && culprits[0] === 'loss') return 'the loss was not finite';
-  return `non-finite gradients in ${named(culprits)}`;
+  const where =
+    streams.length === 0 ? '' : ` (stream${streams.length === 1 ? '' : 's'} ${streams.join(', ')})`;
+  return `non-finite gradients in ${named(culprits)}${where}`;
 }
 
 function named(culprits: readonly string[]): string {

@@ -11,7 +11,8 @@ import type { TrainSettings } from '../config/index.ts';
 import { networkChannels } from '../data/channels.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
 import type { Fault } from '../data/inspect-image.ts';
-import { type Split, scanSplit, scanWarnings } from '../data/scan.ts';
+import { openSplit, type Shown } from '../data/pairs/open-split.ts';
+import type { Split } from '../data/scan.ts';
 import { classCounts } from '../loss/class-weights.ts';
 import { foreignGain, lossOf } from '../loss/loss-of.ts';
 import type { MetricRules } from '../metrics/rules.ts';
@@ -49,6 +50,8 @@ export type ModelFactory = (data: ModelData) => Promise<DetectionModel>;
 
 export interface Preparation {
   settings: TrainSettings;
+  /** What the network is shown of the data; its pictures unless given. */
+  shown?: Shown;
   makeModel: ModelFactory;
   /** The folder of the run; asked for when everything else is known to be right. */
   makeSaveDir: () => string;
@@ -64,6 +67,7 @@ export interface Preparation {
 /** Checks data and settings and builds everything of a run; nothing is written before all of it is known to be right. */
 export async function prepareRun({
   settings: given,
+  shown = 'pictures',
   makeModel,
   makeSaveDir,
   rollbacks = 0,
@@ -79,8 +83,8 @@ export async function prepareRun({
   if (asked.precision.warning) emit({ event: 'message', level: 'warning', text: asked.precision.warning });
   const data = await readDataYaml(requireData(given), { datasetsDir: given.datasets_dir });
   const [train, val] = [
-    await scan(data, 'train', given, emit, signal),
-    await scan(data, 'val', given, emit, signal),
+    await scan(data, 'train', shown, given, emit, signal),
+    await scan(data, 'val', shown, given, emit, signal),
   ];
   useComputeThreads();
   if (device !== 'cpu') {
@@ -90,7 +94,7 @@ export async function prepareRun({
   }
   manualSeed(given.seed);
   const model = await makeModel({ file: data.file, names: train.names, channels: data.channels });
-  const channels = networkChannels(model.ch, data);
+  const channels = shown === 'pictures' ? networkChannels(model.ch, data) : model.ch;
   const stride = largestStride(model);
   const imgsz = wholeStrides(given.imgsz, stride);
   if (imgsz !== given.imgsz) {
@@ -233,18 +237,19 @@ function requireData({ data }: TrainSettings): string {
 async function scan(
   data: DataSet,
   name: 'train' | 'val',
+  shown: Shown,
   settings: TrainSettings,
   emit: (event: TrainEvent) => void,
   signal: AbortSignal | undefined,
 ): Promise<Split> {
-  const split = await scanSplit(data, name, {
+  const { split, warnings } = await openSplit(data, name, shown, {
     strict: settings.strict,
     singleCls: settings.single_cls,
     classes: settings.classes,
     fraction: name === 'train' ? settings.fraction : 1,
     ...(signal ? { signal } : {}),
   });
-  for (const text of scanWarnings(name, split.report)) emit({ event: 'message', level: 'warning', text });
+  for (const text of warnings) emit({ event: 'message', level: 'warning', text });
   return split;
 }
 

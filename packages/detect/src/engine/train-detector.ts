@@ -10,6 +10,7 @@ import { profileModel } from '../models/profile.ts';
 import { plotResults } from '../plots/results.ts';
 import { adviceFor, advised } from './advice.ts';
 import { modelOf, readCheckpoint } from './checkpoint.ts';
+import { modalitiesOf, shownTo, withFusion } from './dual-source.ts';
 import { evaluate } from './evaluate.ts';
 import type { StartEvent, TrainEvent } from './event.ts';
 import { HostMemoryLimit } from './memory-limit.ts';
@@ -46,6 +47,9 @@ export async function trainDetector(request: TrainRequest): Promise<DetectionRep
   const { options, emit } = request;
   const given = resolveSettings('train', options);
   const resume = await openResume(given);
+  const fused = resume ? null : withFusion(request.source, given);
+  if (fused?.note) emit({ event: 'message', level: 'info', text: fused.note });
+  const source = fused?.source ?? request.source;
   let attempt: Attempt = {
     settings: resume ? resumedSettings(resume, options, given, emit) : given,
     ...(resume ? { resume } : {}),
@@ -58,7 +62,7 @@ export async function trainDetector(request: TrainRequest): Promise<DetectionRep
   const memoryLimit = new HostMemoryLimit();
   try {
     for (;;) {
-      const outcome = await tryTraining(request, attempt, memoryLimit);
+      const outcome = await tryTraining({ ...request, source }, attempt, memoryLimit);
       if ('report' in outcome) return outcome.report;
       attempt = await recover(outcome.failure);
       emit(attempt.recovered.at(-1)!);
@@ -85,10 +89,12 @@ async function tryTraining(
     const saved = training?.lastSaved ?? null;
     return { failure: { attempt, error, ...(run ? { run } : {}), epoch, epochs, saved } };
   };
+  const modalities = resume ? resume.contents.identity.table.modalities : modalitiesOf(source);
   let run: Run;
   try {
     run = await prepareRun({
       settings: attempt.settings,
+      shown: shownTo(modalities, attempt.settings),
       rollbacks,
       astray,
       emit,
@@ -187,7 +193,11 @@ function startEvent(run: Run, firstEpoch: number): StartEvent {
     device,
     machine: machineName(device, loadedAddon()),
     model: { name: profile.name, params: profile.params, gflops: profile.gflops },
-    data: { path: run.data.path, train: run.images.train, val: run.images.val, names: run.data.names },
+    data: {
+      ...{ path: run.data.path, names: run.data.names },
+      ...{ train: run.images.train, val: run.images.val },
+      pairs: model.description.table.modalities !== undefined,
+    },
     imgsz: { train: imgsz, val: imgsz },
     epochs: settings.epochs,
     batch: settings.batch,

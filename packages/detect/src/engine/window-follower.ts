@@ -1,5 +1,6 @@
 import type { WindowResult } from '@mezzo/torch';
 import type { TrainBatch } from '../data/train-loader.ts';
+import { streamsOf } from '../fusion/streams.ts';
 import type { ImageBlock } from './batch-memory.ts';
 import type { TrainingState } from './checkpoint.ts';
 import type { TrainEvent } from './event.ts';
@@ -74,7 +75,9 @@ export class WindowFollower {
     at.hopeless = applied || (scale ?? 1) > 1 ? 0 : (at.hopeless ?? 0) + 1;
     if (!applied) {
       at.skipped += 1;
-      this.tell({ event: 'skip', step, scale, culprits, cause: causeOf(culprits) });
+      const streams = streamsOf(run.model.description, culprits);
+      const cause = causeOf(culprits, streams);
+      this.tell({ event: 'skip', step, scale, culprits, ...(streams.length > 0 ? { streams } : {}), cause });
     }
     const files = this.files.get(result.window) ?? [];
     this.latest = files;

@@ -3,9 +3,12 @@ import { scope, type Tensor, tensor } from '@mezzo/torch';
 import { letterbox } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
 import { groupChannels } from '../data/decode.ts';
+import { silence } from '../data/pairs/silence.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { syntheticBatch } from '../precision/synthetic-batch.ts';
 import { readImage } from '../predict/image.ts';
+import { type ImagePair, readPair } from '../predict/pair-image.ts';
+import { listPairs } from '../predict/pair-sources.ts';
 import { listSources } from '../predict/sources.ts';
 
 /** Pictures that are made up when none are given, and the most that are taken of those that are. */
@@ -25,17 +28,22 @@ export async function sampleImages(
     });
   }
   const samples: Tensor[] = [];
-  for (const file of (await listSources(source)).slice(0, MOST))
-    samples.push(await fitted(file, model, imgsz));
+  const dual = model.description.table.modalities !== undefined;
+  const pictures = dual ? (await listPairs(source, null)).pairs : await listSources(source);
+  for (const picture of pictures.slice(0, MOST)) samples.push(await fitted(picture, model, imgsz));
   return samples;
 }
 
-async function fitted(file: string, model: DetectionModel, imgsz: number): Promise<Tensor> {
-  const pixels = await readImage(file, model.ch);
+async function fitted(picture: string | ImagePair, model: DetectionModel, imgsz: number): Promise<Tensor> {
+  const { image, missing } =
+    typeof picture === 'string'
+      ? { image: groupChannels(await readImage(picture, model.ch)), missing: null }
+      : await readPair(picture);
   const square = { width: imgsz, height: imgsz };
   const out = new Uint8Array(model.ch * imgsz * imgsz);
-  const job = letterboxJob(pixels, letterbox(pixels, square), square, model.ch);
-  await native().imageLetterbox(out, job, groupChannels(pixels).pixels);
+  const job = letterboxJob(image, letterbox(image, square), square, model.ch);
+  await native().imageLetterbox(out, job, image.pixels);
+  if (missing !== null) silence(out, model.ch, missing);
   return scope(() => {
     const images = tensor(out, { shape: [1, imgsz, imgsz, model.ch] });
     return images.permute([0, 3, 1, 2]).float().div(255).contiguous();

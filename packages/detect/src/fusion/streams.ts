@@ -23,6 +23,11 @@ export function streamOf(description: ModelDescription, name: string): string | 
   return others.length === 0 ? only! : FUSED;
 }
 
+/** The streams of parameters, buffers or layers, each once; none for a network without modalities. */
+export function streamsOf(description: ModelDescription, names: readonly string[]): string[] {
+  return [...new Set(names.flatMap((name) => streamOf(description, name) ?? []))];
+}
+
 /** For each layer the modalities whose pixels reach it. */
 export function modalitiesReaching({ table, layers }: ModelDescription): readonly (readonly string[])[] {
   const all = Object.keys(table.modalities ?? {});

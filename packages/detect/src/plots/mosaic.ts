@@ -1,9 +1,10 @@
 import path from 'node:path';
+import type { Size } from '../augment/geometry.ts';
 import type { Detections } from '../metrics/detections.ts';
 import { INK } from './axes.ts';
 import { type DrawnBox, svgBoxes } from './boxes.ts';
 import { drawableNames } from './class-names.ts';
-import { asSharp, type RawImage, toRgb, writeImage } from './raster.ts';
+import { asSharp, type RawImage, sideBySide, viewsOf, writeImage } from './raster.ts';
 import { fitText, svgText, textWidth } from './text.ts';
 
 const MOST_IMAGES = 16;
@@ -31,28 +32,30 @@ export interface MosaicBatch {
 }
 
 /**
- * Draws up to 16 images of a batch in a grid, each with its name below, as in `train_batch0.jpg`; the picture is about
- * 1920 pixels wide at most.
+ * Draws up to 16 images of a batch in a grid, each with its name below, as in `train_batch0.jpg`; pairs side by side.
+ * The picture is about 1920 pixels wide at most.
  */
 export async function plotMosaic(batch: MosaicBatch, file: string): Promise<void> {
   const count = Math.min(batch.paths.length, MOST_IMAGES);
-  const columns = Math.ceil(Math.sqrt(count));
+  const views = viewsOf(imageOf(batch, 0)).length;
+  const columns = Math.ceil(Math.sqrt(count / views));
   const rows = Math.ceil(count / columns);
   const longest = Math.max(batch.width, batch.height);
-  const scale = Math.min(LONGEST_SIDE / columns / longest, Math.max(1, SMALLEST_TILE / longest));
-  const tile = { width: Math.round(batch.width * scale), height: Math.round(batch.height * scale) };
+  const scale = Math.min(LONGEST_SIDE / columns / views / longest, Math.max(1, SMALLEST_TILE / longest));
+  const view = { width: Math.round(batch.width * scale), height: Math.round(batch.height * scale) };
+  const tile = { width: views * view.width, height: view.height };
   const step = { x: tile.width + GAP, y: tile.height + CAPTION };
   const canvas = whiteImage(columns * step.x - GAP, rows * step.y);
   const overlays: string[] = [];
   for (let i = 0; i < count; i++) {
     const left = (i % columns) * step.x;
     const top = Math.floor(i / columns) * step.y;
-    const pixels = await asSharp(imageOf(batch, i))
+    const pixels = await asSharp(sideBySide(viewsOf(imageOf(batch, i))))
       .resize({ ...tile, fit: 'fill' })
       .raw()
       .toBuffer();
     copyRows(pixels, tile, canvas, left, top);
-    const svg = svgTile(batch.boxes[i] ?? [], batch.paths[i]!, tile, scale);
+    const svg = svgTile(batch.boxes[i] ?? [], batch.paths[i]!, { view, views }, scale);
     overlays.push(`<g transform="translate(${left} ${top})">${svg}</g>`);
   }
   const { width, height } = canvas;
@@ -104,7 +107,7 @@ export function detectionBoxes(detections: Detections, names: readonly string[])
 function svgTile(
   boxes: readonly DrawnBox[],
   file: string,
-  tile: { width: number; height: number },
+  { view, views }: { view: Size; views: number },
   scale: number,
 ): string {
   const scaled = boxes.map((box) => {
@@ -112,16 +115,19 @@ function svgTile(
     return { ...box, xyxy: [x1 * scale, y1 * scale, x2 * scale, y2 * scale] as const };
   });
   const note = boxes.length === 0 ? ' (no boxes)' : '';
-  const name = fitText(path.basename(file), FONT_SIZE, tile.width - textWidth(note, FONT_SIZE)) + note;
-  return (
-    svgText(name, 1, tile.height + CAPTION - 6, { size: FONT_SIZE, color: INK }) +
-    svgBoxes(scaled, tile, { fontSize: FONT_SIZE, crowded: 'omit' })
+  const name =
+    fitText(path.basename(file), FONT_SIZE, views * view.width - textWidth(note, FONT_SIZE)) + note;
+  const drawn = svgBoxes(scaled, view, { fontSize: FONT_SIZE, crowded: 'omit' });
+  const everywhere = Array.from(
+    { length: views },
+    (_, i) => `<g transform="translate(${i * view.width})">${drawn}</g>`,
   );
+  return svgText(name, 1, view.height + CAPTION - 6, { size: FONT_SIZE, color: INK }) + everywhere.join('');
 }
 
 function imageOf({ data, width, height, channels }: MosaicBatch, index: number): RawImage {
   const bytes = width * height * channels;
-  return toRgb({ data: data.subarray(index * bytes, (index + 1) * bytes), width, height, channels });
+  return { data: data.subarray(index * bytes, (index + 1) * bytes), width, height, channels };
 }
 
 function whiteImage(width: number, height: number): RawImage {

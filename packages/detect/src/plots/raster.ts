@@ -26,6 +26,30 @@ export function toRgb(image: RawImage): RawImage {
   return { data: rgb, width, height, channels: 3 };
 }
 
+/** RGB images of one size as one, from left to right. */
+export function sideBySide(images: readonly RawImage[]): RawImage {
+  const [first] = images as [RawImage];
+  if (images.length === 1) return first;
+  const { width, height } = first;
+  const row = 3 * width;
+  const data = new Uint8Array(images.length * row * height);
+  for (const [i, image] of images.entries()) {
+    for (let y = 0; y < height; y++) {
+      data.set(image.data.subarray(y * row, (y + 1) * row), (y * images.length + i) * row);
+    }
+  }
+  return { data, width: images.length * width, height, channels: 3 };
+}
+
+/** What a person sees of an image: its first three channels, and of the pictures of two sensors the others as grey. */
+export function viewsOf(image: RawImage): RawImage[] {
+  const { data, width, height, channels } = image;
+  if (channels !== 4 && channels !== 6) return [toRgb(image)];
+  const grey = new Uint8Array(width * height);
+  for (let i = 0; i < grey.length; i++) grey[i] = data[i * channels + 3]!;
+  return [toRgb(image), toRgb({ data: grey, width, height, channels: 1 })];
+}
+
 /** Writes an RGB image, by the suffix of the file; see {@link pictureName}. */
 export async function writeImage(image: RawImage, file: string): Promise<void> {
   await asSharp(image).jpeg({ quality: 95, force: false }).toFile(file);

@@ -6,6 +6,7 @@ import { imagesOf } from '../engine/batches.ts';
 import type { AutopsyTrigger } from '../engine/event.ts';
 import type { FollowedRun } from '../engine/run.ts';
 import type { WindowContext, WindowObserver } from '../engine/window-observer.ts';
+import { streamOf } from '../fusion/streams.ts';
 import { autopsyOfBatch, type SkippedBatch } from './autopsy.ts';
 
 export interface AutopsyObserverOptions {
@@ -81,7 +82,14 @@ export class AutopsyObserver implements WindowObserver {
       };
       return autopsyOfBatch(run, { ...kept, images }, circumstances);
     });
-    emit({ event: 'autopsy', step, trigger, report: autopsyText(report), files: kept.paths, ...report });
+    const layer = report.fault?.layer ?? null;
+    const stream = layer === null ? null : streamOf(run.model.description, layer);
+    const text = autopsyText(report);
+    emit({
+      ...{ event: 'autopsy', step, trigger, files: kept.paths, ...report },
+      report: stream === null ? text : `${text}\nThe layer belongs to the stream ${stream}.`,
+      ...(stream === null ? {} : { stream }),
+    });
   }
 
   private trigger(): AutopsyTrigger | null {

@@ -13,9 +13,11 @@ import { MezzoError, manualSeed } from '@mezzo/torch';
 import { type CheckOptions, type CheckSettings, resolveSettings } from '../config/index.ts';
 import { COLOUR_CHANNELS, channelsFit } from '../data/channels.ts';
 import { type DataSet, readDataYaml } from '../data/data-yaml.ts';
-import { type Split, scanSplit } from '../data/scan.ts';
+import { openSplit, type Shown } from '../data/pairs/open-split.ts';
+import type { Split } from '../data/scan.ts';
 import { autoBatch, isAutomatic, sizesOf } from '../engine/auto-batch.ts';
 import { type DeviceName, selectDevice } from '../engine/device.ts';
+import { dualChannels, modalitiesOf, shownTo, withFusion } from '../engine/dual-source.ts';
 import type { TrainEvent } from '../engine/event.ts';
 import { largestStride, wholeStrides } from '../engine/image-size.ts';
 import { type ModelData, type ModelSource, makeTrainable, ownChannels } from '../engine/model-source.ts';
@@ -25,6 +27,7 @@ import { useComputeThreads } from '../engine/threads.ts';
 import { lossOf } from '../loss/loss-of.ts';
 import { resolveModel } from '../models/description.ts';
 import { realBatch } from './check-batch.ts';
+import { type ModalityRanges, modalityRanges } from './modality-ranges.ts';
 import { planPrecision } from './plan.ts';
 import { type CheckBatch, type DetectorParts, detectorSubject } from './preflight.ts';
 import { syntheticBatch } from './synthetic-batch.ts';
@@ -46,14 +49,18 @@ export interface DetectorReport extends PreflightReport {
   readonly data: string | null;
   readonly imgsz: number;
   readonly batch: number;
+  /** Of a network of several streams: ranges of each sensor and stream in the batch; else null. */
+  readonly ranges: ModalityRanges | null;
   /** null where the device that was asked for is not there. */
   readonly device: string | null;
   readonly amp: { readonly dtype: string; readonly reason: string } | null;
 }
 
 /** Checks whether a detector may be trained in low precision, with the options of that training (`mezzo check`). */
-export async function checkDetector({ source, options, emit }: CheckRequest): Promise<DetectorReport> {
+export async function checkDetector({ source: given, options, emit }: CheckRequest): Promise<DetectorReport> {
   const settings = resolveSettings('check', options);
+  const { source } = withFusion(given, settings);
+  const shown = shownTo(modalitiesOf(source), settings);
   const about = {
     model: { name: source.name, channels: null },
     data: settings.data,
@@ -61,6 +68,7 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
     batch: settings.batch,
     device: null,
     amp: null,
+    ranges: null,
   };
   const device = deviceOrFinding(settings);
   if (typeof device !== 'string') return { ...reportOf([device]), ...about, ...UNCACHED };
@@ -70,10 +78,16 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
   if (precision.dtype === 'float32') {
     return { ...reportOf([nothingToCheck(settings, precision)]), ...chosen, ...UNCACHED };
   }
-  const data = settings.data === null ? null : await openData(settings.data, settings);
-  const own = ownChannels(source);
-  if (data !== null && source.kind === 'table' && own !== null && !channelsFit(own, data.set.channels)) {
-    return { ...reportOf([channelsDisagree(source, own, data.set)]), ...chosen, ...UNCACHED };
+  const data = settings.data === null ? null : await openData(settings.data, settings, shown);
+  const own = dualChannels(source, settings) ?? ownChannels(source);
+  const pictures = shown === 'pictures' ? data : null;
+  if (
+    pictures !== null &&
+    source.kind === 'table' &&
+    own !== null &&
+    !channelsFit(own, pictures.set.channels)
+  ) {
+    return { ...reportOf([channelsDisagree(source, own, pictures.set)]), ...chosen, ...UNCACHED };
   }
   useComputeThreads();
   manualSeed(settings.seed);
@@ -106,8 +120,16 @@ export async function checkDetector({ source, options, emit }: CheckRequest): Pr
     imgsz,
     data === null ? null : data.split.images.map(({ path }) => path),
   );
+  const ranges = modalityRanges(model.train(), batch.images, device);
   batch.images.dispose();
-  return { ...outcome, ...chosen, batch: size, imgsz, model: { name: source.name, channels: model.ch } };
+  return {
+    ...outcome,
+    ...chosen,
+    ranges,
+    batch: size,
+    imgsz,
+    model: { name: source.name, channels: model.ch },
+  };
 }
 
 /** The batch as a number, as a training with the same options would choose it; told if it was chosen. */
@@ -196,10 +218,12 @@ function nothingToCheck({ amp }: CheckSettings, { reason }: RunPrecision): Findi
 export async function openData(
   file: string,
   settings: Pick<CheckSettings, 'datasets_dir' | 'strict' | 'single_cls'>,
+  shown: Shown,
 ): Promise<{ set: DataSet; split: Split }> {
   const set = await readDataYaml(file, { datasetsDir: settings.datasets_dir, splits: ['train'] });
   const { strict, single_cls: singleCls } = settings;
-  return { set, split: await scanSplit(set, 'train', { strict, singleCls }) };
+  const { split } = await openSplit(set, 'train', shown, { strict, singleCls });
+  return { set, split };
 }
 
 function channelsDisagree(source: ModelSource, expected: number, { file, channels }: DataSet): Finding {

@@ -11,6 +11,7 @@ import {
 import { autocast, manualSeed, writeFileAtomically } from '@mezzo/torch';
 import { ConfigError, type ExplainOptions, resolveSettings } from '../config/index.ts';
 import { type DeviceName, selectDevice } from '../engine/device.ts';
+import { modalitiesOf, shownTo, withFusion } from '../engine/dual-source.ts';
 import type { TrainEvent } from '../engine/event.ts';
 import { largestStride, wholeStrides } from '../engine/image-size.ts';
 import { toInput } from '../engine/images.ts';
@@ -71,16 +72,18 @@ const WRITERS: Readonly<Record<string, (explanation: Explanation, title: string)
  * @throws {MezzoError} by its code: bad options, bad data, a plan for other layers, a folder that cannot be written to
  */
 export async function explainDetector(
-  source: ModelSource,
+  given: ModelSource,
   options: ExplainOptions,
   emit: (event: TrainEvent) => void,
 ): Promise<Explanation> {
   const settings = resolveSettings('explain', options);
+  const { source } = withFusion(given, settings);
+  const shown = shownTo(modalitiesOf(source), settings);
   const write = writerOf(settings.out);
   const device = selectDevice(settings.device);
   const { precision, plan } = await planPrecision(settings, device);
   if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
-  const data = settings.data === null ? null : await openData(settings.data, settings);
+  const data = settings.data === null ? null : await openData(settings.data, settings, shown);
   useComputeThreads();
   manualSeed(settings.seed);
   const { model } = await makeTrainable(source, await dataOf(source, data, ownChannels(source)), settings);

@@ -4,6 +4,7 @@ import type { WindowResult } from '@mezzo/torch';
 import type { RunPrecision } from '../engine/precision.ts';
 import { fileSystemError } from '../engine/run-folder.ts';
 import type { WindowContext, WindowObserver } from '../engine/window-observer.ts';
+import { streamOf } from '../fusion/streams.ts';
 import type { DetectionModel } from '../models/build.ts';
 
 interface RecorderState {
@@ -26,7 +27,7 @@ export class RecorderObserver implements WindowObserver {
     this.file = file;
     this.model = model;
     this.dtype = dtype;
-    this.recorder = new FlightRecorder({ model, dtype });
+    this.recorder = this.begin();
   }
 
   beforeBatch(): void {
@@ -57,11 +58,13 @@ export class RecorderObserver implements WindowObserver {
     if (state === undefined) return;
     const { windows, recording } = state as RecorderState;
     this.windows = windows;
-    this.recorder = new FlightRecorder({
-      model: this.model,
-      dtype: this.dtype,
-      recording: Recording.from(recording, 'the checkpoint'),
-    });
+    this.recorder = this.begin(Recording.from(recording, 'the checkpoint'));
+  }
+
+  private begin(recording?: Recording): FlightRecorder {
+    const { model, dtype } = this;
+    const partOf = (layer: string) => streamOf(model.description, layer);
+    return new FlightRecorder({ model, dtype, partOf, ...(recording ? { recording } : {}) });
   }
 
   private write(): void {

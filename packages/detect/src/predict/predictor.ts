@@ -1,9 +1,11 @@
 import { type NativeImage, native } from '@mezzo/libtorch';
 import { autocast, inferenceMode, scope, type Tensor } from '@mezzo/torch';
 import { letterbox, type Size } from '../augment/geometry.ts';
-import { letterboxJob } from '../augment/warp-job.ts';
+import type { Modality } from '../augment/pair-draw.ts';
+import { letterboxJob, type SourceImage } from '../augment/warp-job.ts';
 import { fitsColour } from '../data/channels.ts';
 import { groupChannels } from '../data/decode.ts';
+import { silence } from '../data/pairs/silence.ts';
 import { BatchMemory } from '../engine/batch-memory.ts';
 import { type DeviceName, deviceType } from '../engine/device.ts';
 import { largestStride, wholeStrides } from '../engine/image-size.ts';
@@ -15,10 +17,11 @@ import { type RawImage, toRgb } from '../plots/raster.ts';
 import { type BoxGain, scaleBoxes } from './boxes.ts';
 import { SourceError } from './errors.ts';
 import { readImage } from './image.ts';
+import { type ImagePair, readPair } from './pair-image.ts';
 import { Results } from './results.ts';
 
-/** An image to look at: a file, its encoded bytes, or pixels (8 bits, interleaved). */
-export type PredictImage = string | Uint8Array | RawImage;
+/** An image to look at: a file, its encoded bytes, pixels (8 bits, interleaved), or the files of a pair. */
+export type PredictImage = string | Uint8Array | RawImage | ImagePair;
 
 export interface PredictorOptions {
   model: DetectionModel;
@@ -32,8 +35,13 @@ export interface PredictorOptions {
 
 interface Loaded {
   path: string;
-  source: PredictImage;
-  pixels: RawImage;
+  image: SourceImage;
+  /** Of a pair with one picture only. */
+  missing: Modality | null;
+  /** Where pictures are drawn from: a pair has two. */
+  views: readonly (string | Uint8Array | RawImage)[];
+  /** The second file of a pair. */
+  infrared?: string | null;
 }
 
 /** Finds objects in images, `batch` at a time; the next batch is decoded while the network runs. */
@@ -53,7 +61,7 @@ export class Predictor {
     let number = 0;
     let waiting: Promise<Loaded>[] = [];
     for await (const source of images) {
-      const path = typeof source === 'string' ? source : `image${number}.jpg`;
+      const path = nameOf(source) ?? `image${number}.jpg`;
       number += 1;
       const loaded = load(path, source, this.options.model.ch);
       // Its error is thrown when its turn comes.
@@ -69,18 +77,16 @@ export class Predictor {
   private async predict(images: readonly Loaded[]): Promise<Results[]> {
     const { options } = this;
     const begun = performance.now();
-    const network = this.networkSize(images.map(({ pixels }) => pixels));
+    const network = this.networkSize(images.map(({ image }) => image));
     const channels = options.model.ch;
     const bytes = network.width * network.height * channels;
     const block = this.memory.allocate(images.length * bytes);
     await Promise.all(
-      images.map(({ pixels }, i) => {
+      images.map(async ({ image, missing }, i) => {
         const out = block.bytes.subarray(i * bytes, (i + 1) * bytes);
-        return this.pixels.imageLetterbox(
-          out,
-          letterboxJob(pixels, letterbox(pixels, network), network, channels),
-          groupChannels(pixels).pixels,
-        );
+        const job = letterboxJob(image, letterbox(image, network), network, channels);
+        await this.pixels.imageLetterbox(out, job, image.pixels);
+        if (missing !== null) silence(out, channels, missing);
       }),
     );
     const prepared = performance.now();
@@ -91,13 +97,13 @@ export class Predictor {
     const inferred = performance.now();
     const size = predictions.length / images.length;
     const classes = size / anchors - 4;
-    const found = images.map(({ pixels }, i) => {
+    const found = images.map(({ image }, i) => {
       const detections = nonMaxSuppression(
         predictions.subarray(i * size, (i + 1) * size),
         classes,
         options.nms,
       );
-      return { ...detections, boxes: scaleBoxes(detections.boxes, network, pixels, options.boxGain) };
+      return { ...detections, boxes: scaleBoxes(detections.boxes, network, image, options.boxGain) };
     });
     const finished = performance.now();
     const each = (from: number, to: number) => (to - from) / 1000 / images.length;
@@ -106,15 +112,14 @@ export class Predictor {
       inference: each(prepared, inferred),
       postprocess: each(inferred, finished),
     };
-    return images.map(({ path, source, pixels }, i) => {
-      // Colour is read again where a picture is asked for; of other images the pixels are kept.
-      const image = typeof source === 'string' && fitsColour(channels) ? source : pixels;
-      const { width, height } = pixels;
+    return images.map(({ path, image, views, infrared }, i) => {
+      const { width, height } = image;
       return new Results({
         path,
-        image,
+        views,
         width,
         height,
+        ...(infrared === undefined ? {} : { infrared }),
         names: options.model.names,
         detections: found[i]!,
         speed,
@@ -152,17 +157,39 @@ export class Predictor {
   }
 }
 
+/** The file of an image; of a pair, that of the visible picture if there is one. */
+function nameOf(source: PredictImage): string | null {
+  if (typeof source === 'string') return source;
+  return isPair(source) ? (source.visible ?? source.infrared) : null;
+}
+
+const isPair = (source: PredictImage): source is ImagePair =>
+  typeof source === 'object' && 'infrared' in source;
+
 async function load(path: string, source: PredictImage, channels: number): Promise<Loaded> {
-  if (typeof source === 'string' || source instanceof Uint8Array) {
-    return { path, source, pixels: await readImage(source, channels) };
+  if (isPair(source)) {
+    if (!takesPairs(channels)) throw wrongChannels(path, 'two pictures', channels);
+    return { path, infrared: source.infrared, ...(await readPair(source)) };
   }
-  if (fitsColour(channels)) return { path, source, pixels: toRgb(source) };
-  if (source.channels === channels) return { path, source, pixels: source };
-  throw new SourceError(
-    'BAD_IMAGE',
-    `${path} has ${source.channels} channels, the network takes ${channels}`,
-    {
-      hint: 'give images of the kind that the model was trained on',
-    },
-  );
+  const colour = fitsColour(channels);
+  if (typeof source === 'string' || source instanceof Uint8Array) {
+    const pixels = await readImage(source, channels);
+    // Colour is read again where a picture is asked for; of other images the pixels are kept.
+    const view = typeof source === 'string' && colour ? source : pixels;
+    return { path, image: groupChannels(pixels), missing: null, views: [view] };
+  }
+  if (!colour && source.channels !== channels) {
+    throw wrongChannels(path, `${source.channels} channels`, channels);
+  }
+  const pixels = colour ? toRgb(source) : source;
+  return { path, image: groupChannels(pixels), missing: null, views: [pixels] };
+}
+
+/** Both pictures of a pair fill three channels, or the second one. */
+const takesPairs = (channels: number): boolean => channels === 6 || channels === 4;
+
+function wrongChannels(path: string, given: string, channels: number): SourceError {
+  return new SourceError('BAD_IMAGE', `${path} has ${given}, the network takes ${channels} channels`, {
+    hint: 'give images of the kind that the model was trained on',
+  });
 }

@@ -4,7 +4,7 @@ import type { Speed } from '../metrics/detection.ts';
 import type { Detections } from '../metrics/detections.ts';
 import type { DrawnBox, DrawOptions } from '../plots/boxes.ts';
 import { formatGeneral } from '../plots/general-format.ts';
-import { asSharp, type RawImage, toRgb, writeImage } from '../plots/raster.ts';
+import { asSharp, type RawImage, sideBySide, toRgb, writeImage } from '../plots/raster.ts';
 import { drawBoxes } from './draw.ts';
 import { readImage } from './image.ts';
 
@@ -110,18 +110,21 @@ export class Results {
   readonly speed: Speed;
   /** The folder that pictures and texts were written to, if any. */
   readonly saveDir?: string;
-  readonly #image: string | Uint8Array | RawImage;
+  /** Of a pair: the infrared picture, null when it was missing. */
+  readonly infrared?: string | null;
+  readonly #views: readonly View[];
 
-  /** @param init.image where the pixels come from when a picture is drawn: a path, encoded bytes, or pixels */
+  /** @param init.views where the pixels come from when a picture is drawn; those of a pair are drawn side by side */
   constructor(init: {
     path: string;
-    image: string | Uint8Array | RawImage;
+    views: readonly View[];
     width: number;
     height: number;
     names: readonly string[];
     detections: Detections;
     speed: Speed;
     saveDir?: string;
+    infrared?: string | null;
   }) {
     this.path = init.path;
     this.width = init.width;
@@ -130,10 +133,11 @@ export class Results {
     this.boxes = new Boxes(init.detections, init.width, init.height);
     this.speed = init.speed;
     if (init.saveDir !== undefined) this.saveDir = init.saveDir;
-    this.#image = init.image;
+    if (init.infrared !== undefined) this.infrared = init.infrared;
+    this.#views = init.views;
   }
 
-  /** The original image in RGB with boxes and labels drawn. */
+  /** The original image in RGB with boxes and labels drawn; of a pair both, visible light on the left. */
   async plot(options: PlotOptions = {}): Promise<RawImage> {
     const { labels = true, conf = true, boxes = true } = options;
     const drawn = Array.from(boxes ? this.boxes : [], (box): DrawnBox => {
@@ -141,7 +145,10 @@ export class Results {
       const label = words.filter((word) => word !== '').join(' ');
       return { xyxy: box.xyxy, cls: box.cls, ...(label === '' ? {} : { label }) };
     });
-    return drawBoxes(await this.#pixels(), drawn, options);
+    const views = await Promise.all(
+      this.#views.map(async (view) => drawBoxes(await pixelsOf(view), drawn, options)),
+    );
+    return sideBySide(views);
   }
 
   /** Writes the picture of {@link plot}; the suffix of `file` decides its format. */
@@ -166,12 +173,12 @@ export class Results {
   }
 
   /**
-   * Writes every box as a picture of its own: `folder/<class name>/<image name>.jpg`, then `<image name>-2.jpg`, …
+   * Writes every box as a picture of its own, of a pair from the visible picture: `folder/<class name>/<image name>.jpg`, then `<image name>-2.jpg`, …
    *
    * @returns the files written
    */
   async saveCrop(folder: string): Promise<string[]> {
-    const image = await this.#pixels();
+    const image = await pixelsOf(this.#views[0]!);
     const stem = path.parse(this.path).name;
     const perClass = new Map<number, number>();
     const files: string[] = [];
@@ -213,17 +220,20 @@ export class Results {
       conf: Number(conf.toFixed(5)),
       xyxy: xyxy.map((value) => Number(value.toFixed(3))),
     }));
-    return { path: this.path, width: this.width, height: this.height, boxes };
+    const infrared = this.infrared === undefined ? {} : { infrared: this.infrared };
+    return { path: this.path, ...infrared, width: this.width, height: this.height, boxes };
   }
 
   #nameOf(cls: number): string {
     return this.names[cls] ?? `class ${cls}`;
   }
+}
 
-  async #pixels(): Promise<RawImage> {
-    const image = this.#image;
-    return typeof image === 'string' || image instanceof Uint8Array ? readImage(image) : toRgb(image);
-  }
+/** A path, encoded bytes, or pixels. */
+type View = string | Uint8Array | RawImage;
+
+async function pixelsOf(view: View): Promise<RawImage> {
+  return typeof view === 'string' || view instanceof Uint8Array ? readImage(view) : toRgb(view);
 }
 
 /** A class name as one folder below another, whatever the name contains. */

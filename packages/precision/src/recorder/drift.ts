@@ -21,6 +21,8 @@ export const limitsOf = (dtype: string): FormatLimits =>
 /** How one kind of a layer's values moved over the run. */
 export interface Drift {
   readonly layer: string;
+  /** The part of the model that the layer belongs to; null where parts have no names. */
+  readonly part: string | null;
   readonly kind: Kind;
   /** Exponent just above the largest magnitude, in the first and in the last sample; null: all zero. */
   readonly first: number | null;
@@ -64,6 +66,7 @@ function driftOf(
   const rising = slope > 0 && headroom > 0 && Number.isFinite(headroom);
   return {
     layer,
+    part: recording.parts[index] ?? null,
     kind,
     first: tops[0] ?? null,
     last,

@@ -10,6 +10,8 @@ export interface FlightRecorderOptions {
   every?: number;
   /** Samples kept; default 96. Older ones are thinned out. */
   capacity?: number;
+  /** The part of the model that a layer belongs to, for the tables; null: none. */
+  partOf?: (layer: string) => string | null;
   /** The recording of a run that is resumed. */
   recording?: Recording;
 }
@@ -50,12 +52,12 @@ export class FlightRecorder {
   private hooks: { remove(): void }[] = [];
   private counts: Float64Array | null = null;
 
-  constructor({ model, dtype, every = 32, capacity, recording }: FlightRecorderOptions) {
+  constructor({ model, dtype, every = 32, capacity, partOf = () => null, recording }: FlightRecorderOptions) {
     this.layers = layersOf(model);
     this.every = every;
     const names = this.layers.map(({ name }) => name);
     const fits = recording !== undefined && recording.layers.join('\n') === names.join('\n');
-    this.recording = fits ? recording : new Recording(dtype, names, capacity);
+    this.recording = fits ? recording : new Recording(dtype, names, capacity, names.map(partOf));
   }
 
   /** Starts a sample when this step (from 1) is due; returns whether it is. */

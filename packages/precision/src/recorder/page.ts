@@ -78,7 +78,7 @@ const body = document.querySelector('tbody');
 const text = (v, digits) => v === null ? '\\u2013' : typeof v === 'string' ? v : digits === undefined ? String(v) : v.toFixed(digits);
 function row(d) {
   const tr = document.createElement('tr');
-  const cells = [d.layer || '(model)', d.kind, text(d.first), text(d.last), text(d.headroom), text(d.slope, 2), text(d.stepsLeft), (100 * d.vanished).toFixed(2) + ' %'];
+  const cells = [(d.layer || '(model)') + (d.part ? ' (' + d.part + ')' : ''), d.kind, text(d.first), text(d.last), text(d.headroom), text(d.slope, 2), text(d.stepsLeft), (100 * d.vanished).toFixed(2) + ' %'];
   cells.forEach((cell, i) => {
     const td = document.createElement('td');
     td.textContent = cell;
@@ -132,7 +132,7 @@ function draw(canvas, d) {
   }
 }
 function show(word) {
-  const found = data.drifts.filter((d) => (d.layer + ' ' + d.kind).includes(word));
+  const found = data.drifts.filter((d) => (d.layer + ' ' + d.part + ' ' + d.kind).includes(word));
   body.replaceChildren(...found.map(row));
   if (body.firstChild && !word) body.firstChild.click();
 }

@@ -27,6 +27,8 @@ export interface RecordingFile {
   /** The low-precision format whose limits matter. */
   dtype: string;
   layers: string[];
+  /** The part of the model that each layer belongs to, where the parts have names. */
+  parts?: (string | null)[];
   samples: Omit<Sample, 'bins'>[];
   /** Of the samples before the latest, one in so many was kept. */
   stride: number;
@@ -44,14 +46,22 @@ const LATEST = 24;
 export class Recording {
   readonly dtype: string;
   readonly layers: readonly string[];
+  /** Of each layer the part of the model that it belongs to, such as the stream of a sensor; null: none. */
+  readonly parts: readonly (string | null)[];
   readonly samples: Sample[] = [];
   private readonly capacity: number;
   private stride = 1;
 
   /** @param capacity samples kept, more than 24 */
-  constructor(dtype: string, layers: readonly string[], capacity = 96) {
+  constructor(
+    dtype: string,
+    layers: readonly string[],
+    capacity = 96,
+    parts: readonly (string | null)[] = layers.map(() => null),
+  ) {
     this.dtype = dtype;
     this.layers = layers;
+    this.parts = parts;
     this.capacity = capacity;
   }
 
@@ -83,6 +93,7 @@ export class Recording {
       version: 1,
       dtype: this.dtype,
       layers: [...this.layers],
+      ...(this.parts.some((part) => part !== null) ? { parts: [...this.parts] } : {}),
       samples: this.samples.map(({ bins: _, ...sample }) => sample),
       stride: this.stride,
       bins: deflateRawSync(all).toString('base64'),
@@ -92,7 +103,7 @@ export class Recording {
   /** @throws MezzoError BAD_RECORDING when `value` is no recording, or a damaged one; `source` names it */
   static from(value: unknown, source: string, capacity?: number): Recording {
     const file = checked(value, source);
-    const recording = new Recording(file.dtype, file.layers, capacity);
+    const recording = new Recording(file.dtype, file.layers, capacity, file.parts);
     recording.stride = file.stride;
     let all: Uint8Array;
     try {
@@ -131,6 +142,7 @@ function checked(value: unknown, source: string): RecordingFile {
   }
   const whole =
     Array.isArray(file.layers) &&
+    (file.parts === undefined || file.parts.length === file.layers.length) &&
     Array.isArray(file.samples) &&
     typeof file.bins === 'string' &&
     Number.isInteger(file.stride) &&

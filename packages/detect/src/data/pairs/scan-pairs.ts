@@ -149,7 +149,7 @@ function refuse(name: SplitName, problems: readonly PairProblem[], found: number
 /** One picture of each pair, with the pair's labels: what a detector of that modality alone learns from. */
 export function modalityOf(split: PairSplit, modality: Modality): Split {
   const images = split.images.map(({ infrared, ...image }) =>
-    modality === 'visible' ? image : { ...image, path: infrared },
+    modality === 'visible' ? image : { ...image, path: infrared, thermal: true },
   );
   return { ...split, images };
 }

@@ -1,0 +1,27 @@
+/** What the commands for pairs have in common: those for pictures, with other defaults. */
+import type { YOLO } from '@mezzo/detect';
+import type { TrainOptions } from '@mezzo/detect/config';
+import { UsageError } from './failure.ts';
+
+/** Where runs on pairs go, as in YOLOFuse. */
+export const FUSE_PROJECT = 'runs/fuse';
+
+const OWN_MODEL = /\.(ya?ml|safetensors|pt)$/;
+
+/** A training's options with the defaults of pairs: a resumed run, and a model of one's own, have theirs. */
+export function dualTraining(options: TrainOptions): TrainOptions {
+  if (typeof options.resume === 'string') return options;
+  const project = { project: FUSE_PROJECT };
+  if (options.resume === true || OWN_MODEL.test(options.model ?? '')) return { ...project, ...options };
+  return { ...project, model: 'yolo11n', fusion: 'mid', ...options };
+}
+
+/** @throws {UsageError} when the network takes pictures of one sensor */
+export function requireDual(model: YOLO): void {
+  if (model.modalities !== null) return;
+  throw new UsageError(
+    'USAGE',
+    `${model.name} is a network of one stream: it takes no pairs`,
+    'mezzo train-dual trains networks of two; train, val and predict are the commands for this one',
+  );
+}

@@ -1,0 +1,90 @@
+/** The commands for pairs, as a user types them. */
+import assert from 'node:assert/strict';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { mezzo, type Outcome } from './mezzo.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'mezzo-dual-'));
+const best = join('runs', 'fuse', 'train', 'weights', 'best.safetensors');
+after(() => rmSync(folder, { recursive: true }));
+
+/** Runs a command in the folder of this file. */
+const here = (...words: string[]): Promise<Outcome> => mezzo(words, { OMP_NUM_THREADS: '1' }, folder);
+
+/** As {@link here}; it must succeed. */
+async function well(...words: string[]): Promise<Outcome> {
+  const outcome = await here(...words);
+  assert.equal(outcome.code, 0, outcome.stderr);
+  return outcome;
+}
+
+before(async () => {
+  const { stdout } = await well('data', 'night', '--out', 'night', 'pairs=6', 'imgsz=64');
+  assert.ok(stdout.endsWith(`Train on them: mezzo train-dual data=${join(folder, 'night', 'data.yaml')}\n`));
+  const words = '--batch 2 --epochs 1 --data night/data.yaml --fusion mid --imgsz 64 --workers 0 --amp fp32';
+  const trained = await well('train-dual', ...words.split(' '));
+  assert.match(trained.stdout, /^Model: mid-yolo11n, 1,185,126 parameters/m);
+  assert.match(trained.stdout, /^Data: .*, 5 training pairs, 1 to validate, 2 classes$/m);
+});
+
+test('train-dual: the run goes to runs/fuse, with pictures', () => {
+  for (const file of ['args.yaml', 'results.csv', 'train_batch0.jpg', 'val_batch0_pred.jpg']) {
+    assert.ok(existsSync(join(folder, 'runs', 'fuse', 'train', file)), file);
+  }
+});
+
+test('val-dual measures on the data of the training', async () => {
+  const { stdout } = await well('val-dual', `model=${best}`, 'imgsz=64', 'workers=0', '--json');
+  const summary = JSON.parse(stdout);
+  assert.equal(summary.saveDir, join(folder, 'runs', 'fuse', 'val'));
+  assert.equal(typeof summary.map50, 'number');
+});
+
+test('infer-dual: pictures go to runs/predict/exp; a missing partner is told, and named in the JSON', async () => {
+  const { stderr } = await well('infer-dual', `model=${best}`, 'source=night/images/train', 'imgsz=64');
+  assert.doesNotMatch(stderr, /zeros/);
+  assert.equal(readdirSync(join(folder, 'runs', 'predict', 'exp')).length, 5);
+  cpSync(join(folder, 'night', 'imagesIR', 'train', '00001.jpg'), join(folder, 'ir', '00001.jpg'));
+  const missing = await well(
+    ...['infer-dual', `model=${best}`, 'source=night/images/train', 'source-ir=ir', 'imgsz=64', '--json'],
+  );
+  assert.ok(
+    missing.stderr.includes(
+      '4 of 5 pairs have no infrared picture (00000.jpg, 00002.jpg, 00003.jpg, …): its channels are zeros\n',
+    ),
+    missing.stderr,
+  );
+  assert.deepEqual(
+    missing.stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).infrared),
+    [null, 'ir/00001.jpg', null, null, null],
+  );
+});
+
+test('what cannot be: a network of one stream, pictures without names in common, no data', async () => {
+  cpSync(join(folder, 'night', 'imagesIR', 'train', '00001.jpg'), join(folder, 'other', 'view.jpg'));
+  const refused: [words: string[], message: string][] = [
+    [
+      ['train-dual', 'data=night/data.yaml', 'fusion=middle'],
+      "error: unknown fusion 'middle'; did you mean 'mid'?\n",
+    ],
+    [
+      ['infer-dual', 'model=yolo11n', 'source=night/images/val'],
+      'error: yolo11n is a network of one stream: it takes no pairs\n',
+    ],
+    [
+      ['infer-dual', `model=${best}`, 'source=night/images/train', 'source-ir=other'],
+      'error: no picture of source-ir has the name of one of source: view.jpg, 00000.jpg\n',
+    ],
+    [['train-dual'], 'error: data= is missing: the data.yaml that names the images and classes\n'],
+  ];
+  for (const [words, message] of refused) {
+    const { code, stderr } = await here(...words);
+    assert.equal(code, 2, words.join(' '));
+    assert.ok(stderr.includes(message), stderr);
+  }
+});

@@ -1,0 +1,3 @@
+import { testFusions } from './dual-runs.ts';
+
+testFusions(['decision', 'gated', 'cross-attention']);

@@ -1,0 +1,3 @@
+import { testFusions } from './dual-runs.ts';
+
+testFusions(['early', 'data', 'mid']);
