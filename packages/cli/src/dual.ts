@@ -1,4 +1,5 @@
 /** What the commands for pairs have in common: those for pictures, with other defaults. */
+import { existsSync } from 'node:fs';
 import type { YOLO } from '@mezzo/detect';
 import type { TrainOptions } from '@mezzo/detect/config';
 import { UsageError } from './failure.ts';
@@ -6,13 +7,15 @@ import { UsageError } from './failure.ts';
 /** Where runs on pairs go, as in YOLOFuse. */
 export const FUSE_PROJECT = 'runs/fuse';
 
-const OWN_MODEL = /\.(ya?ml|safetensors|pt)$/;
+/** Weights, or a description that is there: `yolo11n.yaml` may name the published one. */
+const isOwn = (model: string): boolean =>
+  /\.(safetensors|pt)$/.test(model) || (/\.ya?ml$/.test(model) && existsSync(model));
 
 /** A training's options with the defaults of pairs: a resumed run, and a model of one's own, have theirs. */
 export function dualTraining(options: TrainOptions): TrainOptions {
   if (typeof options.resume === 'string') return options;
   const project = { project: FUSE_PROJECT };
-  if (options.resume === true || OWN_MODEL.test(options.model ?? '')) return { ...project, ...options };
+  if (options.resume === true || isOwn(options.model ?? '')) return { ...project, ...options };
   return { ...project, model: 'yolo11n', fusion: 'mid', ...options };
 }
 

@@ -67,6 +67,8 @@ test('infer-dual: pictures go to runs/predict/exp; a missing partner is told, an
 
 test('what cannot be: a network of one stream, pictures without names in common, no data', async () => {
   cpSync(join(folder, 'night', 'imagesIR', 'train', '00001.jpg'), join(folder, 'other', 'view.jpg'));
+  cpSync(join(folder, 'night'), join(folder, 'torn'), { recursive: true });
+  for (const name of ['00000', '00001']) rmSync(join(folder, 'torn', 'imagesIR', 'train', `${name}.jpg`));
   const refused: [words: string[], message: string][] = [
     [
       ['train-dual', 'data=night/data.yaml', 'fusion=middle'],
@@ -79,6 +81,10 @@ test('what cannot be: a network of one stream, pictures without names in common,
     [
       ['infer-dual', `model=${best}`, 'source=night/images/train', 'source-ir=other'],
       'error: no picture of source-ir has the name of one of source: view.jpg, 00000.jpg\n',
+    ],
+    [
+      ['train-dual', 'data=torn/data.yaml', 'imgsz=64'],
+      'error: train: 2 of 5 pairs cannot be used\n  2 without an infrared picture\n',
     ],
     [['train-dual'], 'error: data= is missing: the data.yaml that names the images and classes\n'],
   ];

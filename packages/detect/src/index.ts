@@ -105,8 +105,10 @@ export {
 } from './precision/check-before-training.ts';
 export type { DetectorReport } from './precision/check-detector.ts';
 export { Islands } from './precision/islands.ts';
+export type { ModalityRanges, PixelRange, StreamRange } from './precision/modality-ranges.ts';
 export { type CheckBatch, type DetectorParts, detectorSubject } from './precision/preflight.ts';
 export { syntheticBatch } from './precision/synthetic-batch.ts';
+export type { ImagePair } from './predict/pair-image.ts';
 export type { PredictImage } from './predict/predictor.ts';
 export type { Boxes, Results } from './predict/results.ts';
 export { type ConvertedWeights, convertPtToSafetensors, convertSafetensorsToPt } from './weights/convert.ts';

@@ -85,6 +85,7 @@ describe('scanPairs', () => {
           width,
           height,
           labels,
+          ...(modality === 'infrared' ? { thermal: true } : {}),
         })),
       );
     }
