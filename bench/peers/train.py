@@ -14,6 +14,10 @@ from pathlib import Path
 
 import torch
 
+# The peer logs to standard output: that goes to standard error, so that the result stands alone.
+RESULT = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 from ultralytics import YOLO  # noqa: E402  (threads are set before the package reads them)
@@ -33,7 +37,7 @@ def train(model, data, imgsz="320", epochs="40", batch="16", seed="0"):
     curves = {"map50": "metrics/mAP50(B)", "map": "metrics/mAP50-95(B)"}
     epochs_of = {name: [row[column] for row in rows] for name, column in curves.items()}
     best = {name: max(values) for name, values in epochs_of.items()}
-    print(json.dumps({"model": model, "imgsz": int(imgsz), "batch": int(batch), "seed": int(seed), "best": best, **epochs_of}))
+    print(json.dumps({"model": model, "imgsz": int(imgsz), "batch": int(batch), "seed": int(seed), "best": best, **epochs_of}), file=RESULT)
 
 
 if __name__ == "__main__":
