@@ -17,8 +17,8 @@ test('a computed scale is within two powers of two of the best on 20 sampled ste
     bits.every((distance) => Math.abs(distance) <= 2),
     `powers of two below the best: ${bits.join(' ')}`,
   );
-  // The share from which on the monitor warns.
-  assert.ok(trial.skipped.length <= 0.05 * 80, `skipped: ${trial.skipped.join(' ')}`);
+  // As it was set before the campaign was first run.
+  assert.ok(trial.skipped.length <= 2, `skipped: ${trial.skipped.join(' ')}`);
   assert.ok(trial.skipped.every((step) => step > 20));
 });
 
