@@ -24,6 +24,8 @@ interface Layout {
   readonly widths: 'even' | 'tight';
   readonly extra: boolean;
   readonly form: NonNullable<ProgressStyle['form']>;
+  /** Whether the shares of the phases are shown. */
+  readonly phases: boolean;
   /** Characters that the progress behind the columns may need; on a GPU some more, for how busy it is. */
   readonly progress: number;
   readonly gpu: number;
@@ -31,16 +33,17 @@ interface Layout {
 
 /** From rich to poor. */
 const LAYOUTS: readonly Layout[] = [
-  { widths: 'even', extra: true, form: 'bar', progress: 63, gpu: 10 },
-  { widths: 'tight', extra: true, form: 'plain', progress: 51, gpu: 10 },
-  { widths: 'tight', extra: false, form: 'plain', progress: 51, gpu: 10 },
-  { widths: 'tight', extra: false, form: 'short', progress: 34, gpu: 0 },
+  { widths: 'even', extra: true, form: 'bar', phases: true, progress: 88, gpu: 10 },
+  { widths: 'tight', extra: true, form: 'plain', phases: true, progress: 76, gpu: 10 },
+  { widths: 'tight', extra: false, form: 'plain', phases: true, progress: 76, gpu: 10 },
+  { widths: 'tight', extra: false, form: 'plain', phases: false, progress: 51, gpu: 10 },
+  { widths: 'tight', extra: false, form: 'short', phases: false, progress: 34, gpu: 0 },
 ];
 
 /**
  * The line of a training step, as rich as the terminal is wide: Ultralytics' columns (with the loss scale and the
- * skipped steps when a scaler is at work), then how far the epoch is, images a second, the share of the time that
- * went into waiting for batches, and how busy the card is where that is known.
+ * skipped steps when a scaler is at work), then how far the epoch is, images a second, the shares of the time that
+ * went into waiting for batches and into the phases of a step, and how busy the card is where that is known.
  */
 export class TrainingLine {
   readonly #columns: readonly Column[];
@@ -66,12 +69,13 @@ export class TrainingLine {
   }
 
   /** What stands behind the row. */
-  progress({ imagesPerSecond, waitShare, gpu }: StepEvent): ProgressStyle {
+  progress({ imagesPerSecond, waitShare, phases, gpu }: StepEvent): ProgressStyle {
     const { form } = this.#layout;
     const busy = form === 'short' ? null : (gpu?.utilization ?? null);
     const parts = [
       `${imagesPerSecond.toFixed(imagesPerSecond < 100 ? 1 : 0)}img/s`,
       `wait ${share(waitShare)}`,
+      ...(this.#layout.phases ? [phaseShares(phases)] : []),
       ...(busy === null ? [] : [`GPU ${share(busy)}`]),
     ];
     return { form, rate: parts.join(', ') };
@@ -115,6 +119,20 @@ function cellsOf(
     .filter((column) => extra || !column.extra)
     .map((column) => text(column).padStart(widths === 'even' ? WIDTH : column.width))
     .join('');
+}
+
+const SHORT_NAMES = [
+  ['forward', 'fwd'],
+  ['backward', 'bwd'],
+  ['optimizer', 'opt'],
+] as const;
+
+/** `fwd 33% bwd 61% opt 3%` of the time of the epoch so far; what is left is the wait. */
+function phaseShares(phases: StepEvent['phases']): string {
+  const total = Object.values(phases).reduce((sum, seconds) => sum + seconds, 0);
+  return SHORT_NAMES.map(([phase, name]) => `${name} ${share(total > 0 ? phases[phase] / total : 0)}`).join(
+    ' ',
+  );
 }
 
 /** `12.3 s: data 0.2, forward 4.0, backward 6.1, optimizer 0.3, validation 1.5`: where the time of an epoch went. */

@@ -40,6 +40,7 @@ const step: StepEvent = {
   skipped: 1,
   imagesPerSecond: 48.12,
   waitShare: 0.034,
+  phases: { data: 0.34, forward: 3.3, backward: 6, optimizer: 0.36 },
   gpu: { utilization: 0.87, memoryUsed: 9e9 },
 };
 
@@ -115,7 +116,7 @@ const CLOSING = [
 ];
 
 test('for a person: header and bar of each epoch with scale and skips, and the validation row', () => {
-  const terminal = recordingTerminal({ interactive: true, columns: 180 });
+  const terminal = recordingTerminal({ interactive: true, columns: 210 });
   const view = new TrainingView(terminal, true);
   for (const event of run) view.show(event);
   assert.deepEqual(terminal.printed, [
@@ -128,7 +129,7 @@ test('for a person: header and bar of each epoch with scale and skips, and the v
   ]);
   assert.match(
     terminal.statuses[0]!,
-    /^ {7}1\/40 {6}2\.31G {6}3\.012 {8}4\.5 {8}2\.1 {9}45 {8}320 {6}32768 {10}1: 100%\|█{10}\| 13\/13 \[.*<.*, 48\.1img\/s, wait 3%, GPU 87%\]$/,
+    /^ {7}1\/40 {6}2\.31G {6}3\.012 {8}4\.5 {8}2\.1 {9}45 {8}320 {6}32768 {10}1: 100%\|█{10}\| 13\/13 \[.*<.*, 48\.1img\/s, wait 3%, fwd 33% bwd 60% opt 4%, GPU 87%\]$/,
   );
   assert.match(terminal.statuses[1]!, /^Validating: 100%\|█{10}\| 3\/3 \[/);
   assert.equal(view.start, start);
@@ -160,6 +161,7 @@ test('a line of training fits into the terminal, with less in it where that is n
     losses: { box: 0.01234, cls: 123.45, dfl: 2.1234 },
     imagesPerSecond: 1234.5,
     waitShare: 1,
+    phases: { data: 0, forward: 0, backward: 1, optimizer: 0 },
     gpu: { utilization: 1, memoryUsed: 9e9 },
   };
   const shown = (columns: number, device: string, scaler: boolean) => {
@@ -179,10 +181,11 @@ test('a line of training fits into the terminal, with less in it where that is n
     ' 300/300   2.31G  0.01234    123.5    2.123: 100% 1234/1234 [59:59<00:00, 1235img/s, wait 100%, GPU 100%]',
   ]);
   assert.deepEqual(shown(120, 'cpu', false), [
-    '   Epoch  Memory box_loss cls_loss dfl_loss Instances Size',
-    ' 300/300   2.31G  0.01234    123.5    2.123        45  320: 100% 1234/1234 [59:59<00:00, 1235img/s, wait 100%]',
+    '   Epoch  Memory box_loss cls_loss dfl_loss',
+    ' 300/300   2.31G  0.01234    123.5    2.123: 100% 1234/1234 [59:59<00:00, 1235img/s, wait 100%, fwd 0% bwd 100% opt 0%]',
   ]);
-  assert.match(shown(160, 'cpu', false)[1]!, /45 {8}320: 100%\|█{10}\| 1234\/1234/);
+  assert.match(shown(140, 'cpu', false)[1]!, /45 {2}320: 100% 1234\/1234 .*, fwd 0% bwd 100% opt 0%\]$/);
+  assert.match(shown(180, 'cpu', false)[1]!, /45 {8}320: 100%\|█{10}\| 1234\/1234/);
 });
 
 test('a log has a column for the card where that is watched', () => {

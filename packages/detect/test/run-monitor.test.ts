@@ -42,8 +42,10 @@ test('images a second and the share of the wait, over the epoch so far', () => {
   monitor.mark('data');
   pass(10);
   monitor.mark('optimizer');
-  const { imagesPerSecond, waitShare, ...rest } = monitor.step(16);
+  const { imagesPerSecond, waitShare, phases: sofar, ...rest } = monitor.step(16);
   assert.deepEqual(rest, {});
+  assert.equal(sofar.forward, 0);
+  assert.equal(waitShare, sofar.data / (sofar.data + sofar.optimizer));
   assert.ok(imagesPerSecond > 1 && imagesPerSecond <= 16 / 0.04, String(imagesPerSecond));
   assert.ok(waitShare > 0 && waitShare < 1);
   const { phases, ...use } = monitor.epoch();

@@ -18,7 +18,7 @@ export interface FilePositions {
 }
 
 /** Milliseconds between steps, and everything of a step that events.jsonl keeps. */
-export interface StepRecord extends Omit<StepEvent, 'epochs' | 'steps'> {
+export interface StepRecord extends Omit<StepEvent, 'epochs' | 'steps' | 'phases'> {
   readonly lr: readonly number[];
   readonly ms: number;
 }

@@ -10,6 +10,8 @@ export interface MachineUse {
   readonly imagesPerSecond: number;
   /** Part of the training time that went into waiting for batches, 0 to 1. */
   readonly waitShare: number;
+  /** Where the training time of the epoch so far went. */
+  readonly phases: PhaseSeconds;
   /** The card with everything on it; only where nvidia-smi tells. */
   readonly gpu?: GpuSample;
 }
@@ -51,8 +53,8 @@ export class RunMonitor {
   }
 
   /** At the end of an epoch's training: utilisation is the mean of its samples, memory the most. */
-  epoch(): MachineUse & { readonly phases: PhaseSeconds } {
-    return { ...this.use(this.gpu?.collect() ?? null), phases: this.phases.seconds() };
+  epoch(): MachineUse {
+    return this.use(this.gpu?.collect() ?? null);
   }
 
   /** Bytes of this process: on a CPU the most in live tensors since `begin`, on a GPU what LibTorch has reserved. */
@@ -67,11 +69,12 @@ export class RunMonitor {
   }
 
   private use(gpu: GpuSample | null): MachineUse {
-    const seconds = this.phases.seconds();
-    const total = PHASES.reduce((sum, phase) => sum + seconds[phase], 0);
+    const phases = this.phases.seconds();
+    const total = PHASES.reduce((sum, phase) => sum + phases[phase], 0);
     return {
       imagesPerSecond: this.images / Math.max((performance.now() - this.begun) / 1000, 1e-9),
-      waitShare: total > 0 ? seconds.data / total : 0,
+      waitShare: total > 0 ? phases.data / total : 0,
+      phases,
       ...(gpu === null ? {} : { gpu }),
     };
   }

@@ -196,7 +196,7 @@ export class Training {
       skipped: at.skipped,
     } as const;
     this.hooks.emit(event);
-    const { epochs: _, steps: __, ...record } = event;
+    const { epochs: _, steps: __, phases: ___, ...record } = event;
     this.files.log({ ...record, lr: run.optimizer.rates(), ms: now - this.lastStepEnd });
     this.lastStepEnd = now;
   }
