@@ -39,9 +39,11 @@ const COMPILE_FLAGS = [
 const LINK_FLAGS = ['-shared', '-pthread', '-Wl,-Bsymbolic', '-Wl,--exclude-libs,ALL'];
 
 /** Instruction sets beyond x86-64, by file name; such code runs behind a run-time check of the CPU. */
+const AVX512 = ['-O3', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mf16c'];
 const FLAGS_BY_ENDING: Record<string, string[]> = {
   '.avx2.cc': ['-O3', '-mavx2', '-mfma', '-mf16c'],
-  '.avx512.cc': ['-O3', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mf16c'],
+  '.avx512.cc': AVX512,
+  '.avx512bf16.cc': [...AVX512, '-mavx512bf16'],
 };
 
 const OBJECT_LIFE_MS = 30 * 24 * 3600 * 1000;

@@ -30,10 +30,12 @@ export class Conv extends nn.Layer {
 
   override forward(x: Tensor): Tensor {
     return scope(() => {
-      const normalised = this.bn.forward(this.conv.forward(x));
-      if (!this.activation) return normalised;
+      const convolved = this.conv.forward(x);
+      const { bn } = this;
+      if (!this.activation) return bn.forward(convolved);
+      if (isGradEnabled() && bn instanceof nn.BatchNorm2d) return bn.forwardSilu(convolved);
       // Backward of an in-place SiLU needs a copy of its input: it would cost time and save nothing.
-      return nn.functional.silu(normalised, { inplace: !isGradEnabled() });
+      return nn.functional.silu(bn.forward(convolved), { inplace: !isGradEnabled() });
     });
   }
 

@@ -48,6 +48,11 @@ export const backends = {
   },
   mkl: { isAvailable: (): boolean => native().buildInfo().mkl },
   openmp: { isAvailable: (): boolean => native().buildInfo().openmp },
+  /** Kernels of Mezzo's own that do the work of several operators at once. */
+  fusedKernels: {
+    /** Off, as with MEZZO_FUSED_KERNELS=0: the separate operators run, which give the same up to rounding. */
+    enabled: process.env.MEZZO_FUSED_KERNELS !== '0',
+  },
   cpu: {
     /** 'DEFAULT', 'AVX2', 'AVX512': the vector instructions of LibTorch's own kernels. */
     getCpuCapability: (): string => native().cpuCapability(),

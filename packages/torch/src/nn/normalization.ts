@@ -2,6 +2,8 @@ import { TorchError } from '@mezzo/libtorch';
 import { noGrad } from '../autograd/modes.ts';
 import { empty, ones, scalarTensor, zeros } from '../tensor/creation.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { silu } from './functional/activation.ts';
+import { batchNormSilu } from './functional/batch-norm-silu.ts';
 import { batchNorm, groupNorm, layerNorm } from './functional/normalization.ts';
 import { ones_, zeros_ } from './init.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
@@ -83,21 +85,28 @@ abstract class BatchNorm extends Layer {
   protected abstract checkInput(ndim: number): void;
 
   override forward(input: Tensor): Tensor {
+    return this.normalise(batchNorm, input);
+  }
+
+  /** silu(forward(input)), as one kernel where there is one; see `functional.batchNormSilu`. */
+  forwardSilu(input: Tensor): Tensor {
+    // An own `forward` is one with hooks, which see what this layer computes.
+    if (Object.hasOwn(this, 'forward')) return silu(this.forward(input));
+    return this.normalise(batchNormSilu, input);
+  }
+
+  private normalise(by: typeof batchNorm, input: Tensor): Tensor {
     this.checkInput(input.ndim);
     const updating = this.training && this.trackRunningStats;
     const { weight, bias, eps } = this;
-    return batchNorm(
-      input,
-      !this.training || this.trackRunningStats ? this.runningMean : null,
-      !this.training || this.trackRunningStats ? this.runningVar : null,
-      {
-        weight,
-        bias,
-        training: this.training || (this.runningMean === null && this.runningVar === null),
-        momentum: updating ? this.countBatch() : (this.momentum ?? 0),
-        eps,
-      },
-    );
+    const tracked = !this.training || this.trackRunningStats;
+    return by(input, tracked ? this.runningMean : null, tracked ? this.runningVar : null, {
+      weight,
+      bias,
+      training: this.training || (this.runningMean === null && this.runningVar === null),
+      momentum: updating ? this.countBatch() : (this.momentum ?? 0),
+      eps,
+    });
   }
 
   private countBatch(): number {

@@ -7185,6 +7185,10 @@ export const zeros_like: {
   /** aten::zeros_like(Tensor self, *, ScalarType? dtype=None, Layout? layout=None, Device? device=None, bool? pin_memory=None, MemoryFormat? memory_format=None) -> Tensor */
   (self: T, keywords?: { dtype?: DType | null; layout?: string | null; device?: string | null; pin_memory?: boolean | null; memory_format?: MemoryFormat | null }): T;
 } = op('aten::zeros_like');
+export const mezzo_batch_norm_silu: {
+  /** mezzo::batch_norm_silu(Tensor input, Tensor weight, Tensor bias, Tensor(a!) running_mean, Tensor(b!) running_var, float momentum, float eps) -> Tensor */
+  (input: T, weight: T, bias: T, running_mean: T, running_var: T, momentum: number, eps: number): T;
+} = op('mezzo::batch_norm_silu');
 export const mezzo_exponent_histogram: {
   /** mezzo::exponent_histogram(Tensor[] tensors) -> Tensor */
   (tensors: readonly T[]): T;
