@@ -14,6 +14,7 @@ test('demo fuse trains six networks on the same pairs, and another that can do w
     'demo',
     'fuse',
     'pairs=10',
+    'preset=clear-ir',
     'imgsz=64',
     'batch=4',
     'epochs=1',
@@ -23,7 +24,16 @@ test('demo fuse trains six networks on the same pairs, and another that can do w
   ];
   const { code, stdout, stderr } = await mezzo([...words, '--json'], { OMP_NUM_THREADS: '1' }, folder);
   assert.equal(code, 0, stderr);
-  const { runs } = JSON.parse(stdout) as { runs: FuseRun[] };
+  const { preset, data, runs } = JSON.parse(stdout) as { preset: string; data: string; runs: FuseRun[] };
+  // Runs of another preset stay beside these.
+  assert.deepEqual(
+    [preset, data, runs[0]!.saved],
+    [
+      'clear-ir',
+      join('fuse', 'clear-ir-64px-10-seed0', 'data.yaml'),
+      [join(folder, 'fuse', 'clear-ir-rgb-seed0')],
+    ],
+  );
   assert.deepEqual(
     runs.map(({ name, outcomes, saved }) => [name, outcomes.length, outcomes[0]!.params, saved.length]),
     [

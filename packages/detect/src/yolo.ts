@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import path from 'node:path';
 import type { Explanation } from '@mezzo/precision';
 import { Tensor } from '@mezzo/torch';
+import type { Modality } from './augment/pair-draw.ts';
 import {
   type CheckOptions,
   ConfigError,
@@ -18,7 +19,7 @@ import { modalitiesOf } from './engine/dual-source.ts';
 import type { TrainEvent } from './engine/event.ts';
 import { largestStride, wholeStrides } from './engine/image-size.ts';
 import { measure } from './engine/measure.ts';
-import { type ModelSource, makeEvaluable, openModel } from './engine/model-source.ts';
+import { decodingOf, type ModelSource, makeEvaluable, openModel } from './engine/model-source.ts';
 import { choosePrecision } from './engine/precision.ts';
 import type { DetectionReport } from './engine/report.ts';
 import { createRunFolder } from './engine/run-folder.ts';
@@ -215,6 +216,7 @@ export class YOLO {
         ...(settings.classes === null ? {} : { classes: settings.classes }),
       },
       boxGain: settings.box_gain,
+      decoding: decodingOf(this.source),
     });
     const writes = settings.save || settings.save_txt || settings.save_crop;
     const saveDir = writes ? createRunFolder('predict', settings) : undefined;
@@ -253,10 +255,10 @@ export class YOLO {
     };
   }
 
-  private trainedOn(): string | null {
-    if (this.source.kind !== 'weights') return null;
-    const data = this.source.contents.data;
-    return typeof data === 'string' ? data : null;
+  private trainedOn(): { data: string | null; modality: Modality | null } {
+    if (this.source.kind !== 'weights') return { data: null, modality: null };
+    const { data, modality = null } = this.source.contents;
+    return { data: typeof data === 'string' ? data : null, modality };
   }
 }
 

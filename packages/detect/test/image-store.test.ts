@@ -99,8 +99,8 @@ describe('ImageStore', () => {
     const file = path.join(root, 'one.png');
     copyFileSync(images[0]!.path, file);
     const decoded = await decodeImage(file);
-    await made.write(file, decoded);
-    const again = () => store(folder).made.read(file);
+    await made.write(file, 'plain', decoded);
+    const again = () => store(folder).made.read(file, 'plain');
     assert.deepEqual((await again())?.pixels, Buffer.from(decoded.pixels));
     utimesSync(file, 1, 1);
     assert.deepEqual((await again())?.pixels, Buffer.from(decoded.pixels), 'same content at another time');
@@ -116,10 +116,10 @@ describe('ImageStore', () => {
     const { made, folder } = store();
     const image = images[0]!.path;
     const decoded = await decodeImage(image);
-    await made.write(image, decoded);
+    await made.write(image, 'plain', decoded);
     const [file] = filesIn(folder);
     const whole = readFileSync(file!);
-    const read = () => store(folder).made.read(image);
+    const read = () => store(folder).made.read(image, 'plain');
     truncateSync(file!, whole.length - 1);
     assert.equal(await read(), null);
     writeFileSync(file!, 'MEZZOIM1');
@@ -130,14 +130,14 @@ describe('ImageStore', () => {
     flipped[200]! ^= 4;
     writeFileSync(file!, flipped);
     assert.equal(await read(), null);
-    await store(folder).made.write(image, decoded);
+    await store(folder).made.write(image, 'plain', decoded);
     assert.deepEqual(readFileSync(file!), whole);
   });
 
   it('keeps images of other sizes and channels apart', async () => {
     const { made, folder } = store();
-    await made.write(images[0]!.path, await decodeImage(images[0]!.path));
-    assert.equal(await store(folder, 32).made.read(images[0]!.path), null);
+    await made.write(images[0]!.path, 'plain', await decodeImage(images[0]!.path));
+    assert.equal(await store(folder, 32).made.read(images[0]!.path, 'plain'), null);
   });
 
   it('says once that it cannot write, and the run goes on', async () => {
@@ -196,8 +196,12 @@ describe('cache=', () => {
     assert.deepEqual(first.lines, [`info: cache=disk: ${folder}, the decoded images take 235 KiB more`]);
     for (const { path: file } of images) {
       const whole = await decodeImage(file);
-      await first.cache.val!.write(file, whole);
-      await first.cache.train!.write(file, { pixels: new Uint8Array(64 * 64 * 3), width: 64, height: 64 });
+      await first.cache.val!.write(file, 'plain', whole);
+      await first.cache.train!.write(file, 'plain', {
+        pixels: new Uint8Array(64 * 64 * 3),
+        width: 64,
+        height: 64,
+      });
     }
     const second = await open({ setting: 'disk', folder });
     assert.deepEqual(second.lines, [`info: cache=disk: ${folder}, all decoded images are there`]);

@@ -8,6 +8,7 @@ import { AUGMENTATION_DEFAULTS, type Augmentation } from '../src/augment/augment
 import { drawPair, PAIR_AUGMENTATION_DEFAULTS, type PairAugmentation } from '../src/augment/pair-draw.ts';
 import { CounterRandom } from '../src/augment/random.ts';
 import { readDataYaml } from '../src/data/data-yaml.ts';
+import { decodeImage } from '../src/data/decode.ts';
 import { DecodedImages } from '../src/data/decoded-images.ts';
 import { plainMemory } from '../src/data/image-memory.ts';
 import { ImageStore } from '../src/data/image-store.ts';
@@ -273,12 +274,42 @@ describe('pairs kept on disk', () => {
     assert.deepEqual(problems, []);
     assert.ok(existsSync(folder) && statSync(folder).isDirectory());
   });
+
+  it('of 16 bits are kept apart from the same file read as visible light', async () => {
+    const file = path.join(root, 'deep.png');
+    await sharp(narrowRange(), { raw: { width: SIDE, height: SIDE, channels: 1 } })
+      .toColourspace('grey16')
+      .png()
+      .toFile(file);
+    const folder = path.join(root, 'deep-store');
+    const read = async (thermal: boolean) => {
+      const store = new ImageStore({ imgsz: 0, channels: 3, folder, onProblem: assert.fail });
+      const split = [{ path: file, width: SIDE, height: SIDE, labels: images[0]!.labels, thermal }];
+      const { needed } = await store.room(split);
+      const decoded = new DecodedImages({
+        ...{ images: split, pixels, channels: 3, imgsz: 0, keepAll: false, strict: true, store },
+      });
+      return { needed, pixels: [...(await decoded.get(0, 0))!.pixels] };
+    };
+    const plain = [...(await decodeImage(file)).pixels];
+    const stretched = [...(await decodeInfrared(file)).pixels];
+    assert.notDeepEqual(plain, stretched);
+    const bytes = (await read(false)).needed;
+    assert.ok(bytes > 0);
+    assert.deepEqual(await read(false), { needed: 0, pixels: plain });
+    assert.deepEqual(await read(true), { needed: bytes, pixels: stretched });
+    assert.deepEqual(await read(true), { needed: 0, pixels: stretched });
+    assert.deepEqual(await read(false), { needed: 0, pixels: plain });
+  });
 });
+
+/** Temperatures from 7000 to 7630, rising from left to right. */
+const narrowRange = () => Uint16Array.from({ length: SIDE * SIDE }, (_, i) => 7000 + (i % SIDE) * 10);
 
 describe('decodeInfrared', () => {
   it('reads the infrared pictures of pairs alone as those of pairs', async () => {
     const file = path.join(root, 'alone.png');
-    const samples = Uint16Array.from({ length: SIDE * SIDE }, (_, i) => 7000 + (i % SIDE) * 10);
+    const samples = narrowRange();
     await sharp(samples, { raw: { width: SIDE, height: SIDE, channels: 1 } })
       .toColourspace('grey16')
       .png()
@@ -292,7 +323,7 @@ describe('decodeInfrared', () => {
   });
 
   it('stretches the used part of 16-bit samples, and takes 1 and 3 channels of 8 bits as they are', async () => {
-    const samples = Uint16Array.from({ length: SIDE * SIDE }, (_, i) => 7000 + (i % SIDE) * 10);
+    const samples = narrowRange();
     const png = await sharp(samples, { raw: { width: SIDE, height: SIDE, channels: 1 } })
       .toColourspace('grey16')
       .png()

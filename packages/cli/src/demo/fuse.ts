@@ -60,7 +60,7 @@ export async function demoFuse(settings: DemoSettings, call: Call): Promise<numb
     for (let each = seed; each < seed + seeds; each++) {
       for (const [i, { name, folder: short, options }] of contenders.entries()) {
         const title = `Training ${name}${seeds > 1 ? `, seed ${each}` : ''}`;
-        const run = { ...base, ...options, seed: each, name: `${short}-seed${each}` };
+        const run = { ...base, ...options, seed: each, name: `${preset}-${short}-seed${each}` };
         const { start, epochs: told, done } = await trainRun(title, BLOCKS, run, call, signal);
         const { params, gflops } = start.model;
         runs[i]!.outcomes.push({
@@ -73,10 +73,12 @@ export async function demoFuse(settings: DemoSettings, call: Call): Promise<numb
   });
   const blind = dropout > 0 ? await withoutInfrared(runs.at(-1)!, settings) : [];
   if (call.json) {
-    call.terminal.print(JSON.stringify({ data, imgsz, epochs, batch, runs: [...runs, ...blind] }));
+    call.terminal.print(JSON.stringify({ data, preset, imgsz, epochs, batch, runs: [...runs, ...blind] }));
     return 0;
   }
-  for (const line of ['', ...fuseTable([...runs, ...blind], imgsz), '', ...gainLines(runs)]) say(line);
+  const measured = `${preset}: ${counted(val, 'pair')} held out, ${pairs - val} trained on for ${counted(epochs, 'epoch')}`;
+  for (const line of ['', measured, ...fuseTable([...runs, ...blind], imgsz), '', ...gainLines(runs)])
+    say(line);
   say(`weights and pictures of each run: ${out}`);
   return 0;
 }

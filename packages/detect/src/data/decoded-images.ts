@@ -2,11 +2,12 @@
 import type { NativeImage } from '@mezzo/libtorch';
 import { fitLongSide } from '../augment/geometry.ts';
 import { resizeJob, type SourceImage } from '../augment/warp-job.ts';
-import { decodeFailure, decodeImage, UnsuitableImage } from './decode.ts';
+import { COLOUR_CHANNELS } from './channels.ts';
+import { decodeFailure, UnsuitableImage } from './decode.ts';
+import { type Decoding, decodeAs } from './decode-as.ts';
 import { DataError } from './errors.ts';
 import type { ImageStore } from './image-store.ts';
 import type { Fault } from './inspect-image.ts';
-import { decodeInfrared } from './pairs/decode-infrared.ts';
 import type { LabelledImage } from './scan.ts';
 
 export interface DecodedOptions {
@@ -67,13 +68,10 @@ export class DecodedImages {
     const { path, infrared, thermal = false } = images[index]!;
     let file = path;
     try {
-      if (infrared === undefined) {
-        const decode = (image: string) => (thermal ? decodeInfrared(image) : decodeImage(image, channels));
-        return await this.kept(path, decode);
-      }
-      const visible = await this.kept(path, decodeImage);
+      if (infrared === undefined) return await this.kept(path, thermal ? 'infrared' : 'plain', channels);
+      const visible = await this.kept(path, 'plain', COLOUR_CHANNELS);
       file = infrared;
-      return joined(visible, await this.kept(infrared, decodeInfrared));
+      return joined(visible, await this.kept(infrared, 'infrared', COLOUR_CHANNELS));
     } catch (error) {
       this.skip(index, { file, reason: decodeFailure(error) }, error);
       return null;
@@ -81,12 +79,12 @@ export class DecodedImages {
   }
 
   /** A file as the store has it, or decoded and reduced. */
-  private async kept(file: string, decode: (file: string) => Promise<SourceImage>): Promise<SourceImage> {
+  private async kept(file: string, decoding: Decoding, channels: number): Promise<SourceImage> {
     const { store } = this.options;
-    const known = await store?.read(file);
+    const known = await store?.read(file, decoding);
     if (known) return known;
-    const reduced = await this.reduce(await decode(file));
-    await store?.write(file, reduced);
+    const reduced = await this.reduce(await decodeAs(decoding, file, channels));
+    await store?.write(file, decoding, reduced);
     return reduced;
   }
 

@@ -9,6 +9,7 @@ import { mezzoHome } from '@mezzo/libtorch';
 import { fitLongSide, type Size } from '../augment/geometry.ts';
 import type { SourceImage } from '../augment/warp-job.ts';
 import { mapConcurrent } from './concurrent.ts';
+import type { Decoding } from './decode-as.ts';
 
 export interface ImageStoreOptions {
   /** Images are kept reduced to this long side; 0: as they are. */
@@ -40,8 +41,8 @@ export class ImageStore {
   }
 
   /** What was kept of an image; null when there is nothing, or nothing that still holds. */
-  async read(image: string): Promise<SourceImage | null> {
-    const file = this.fileOf(image);
+  async read(image: string, decoding: Decoding): Promise<SourceImage | null> {
+    const file = this.fileOf(image, decoding);
     const bytes = await readFile(file).catch(() => null);
     if (bytes === null) return null;
     const kept = parse(bytes);
@@ -57,9 +58,9 @@ export class ImageStore {
   }
 
   /** Keeps a decoded image. A disk that refuses it is reported once, and not asked again. */
-  async write(image: string, decoded: SourceImage): Promise<void> {
+  async write(image: string, decoding: Decoding, decoded: SourceImage): Promise<void> {
     if (!this.writable) return;
-    const file = this.fileOf(image);
+    const file = this.fileOf(image, decoding);
     const temporary = `${file}.${process.pid}.tmp`;
     try {
       const [{ size, mtimeNs }, content] = [await stat(image, { bigint: true }), await readFile(image)];
@@ -86,28 +87,31 @@ export class ImageStore {
 
   /** Bytes that the files of these images still need, and how many the disk has to offer; a pair has two files. */
   async room(
-    images: readonly (Size & { path: string; infrared?: string })[],
+    images: readonly (Size & { path: string; infrared?: string; thermal?: boolean })[],
   ): Promise<{ needed: number; free: number }> {
     await mkdir(this.folder, { recursive: true });
     const { imgsz, channels } = this.options;
-    const files = images.flatMap(({ path: own, infrared, width, height }) =>
-      infrared === undefined
-        ? [{ file: own, bytes: decodedBytes({ width, height }, imgsz, channels) }]
-        : [own, infrared].map((file) => ({ file, bytes: decodedBytes({ width, height }, imgsz, 3) })),
-    );
-    const sizes = await mapConcurrent(files, READERS, async ({ file, bytes }) => {
-      const whole = HEADER + bytes;
-      const there = await stat(this.fileOf(file)).catch(() => null);
+    const files = images.flatMap(({ path: own, infrared, thermal = false, width, height }) => {
+      const bytes = (depth: number) => HEADER + decodedBytes({ width, height }, imgsz, depth);
+      return infrared === undefined
+        ? [{ file: this.fileOf(own, thermal ? 'infrared' : 'plain'), whole: bytes(channels) }]
+        : [
+            { file: this.fileOf(own, 'plain'), whole: bytes(3) },
+            { file: this.fileOf(infrared, 'infrared'), whole: bytes(3) },
+          ];
+    });
+    const sizes = await mapConcurrent(files, READERS, async ({ file, whole }) => {
+      const there = await stat(file).catch(() => null);
       return there?.size === whole ? 0 : whole;
     });
     const { bavail, bsize } = await statfs(this.folder);
     return { needed: sizes.reduce((sum, size) => sum + size, 0), free: Math.floor(USABLE * bavail * bsize) };
   }
 
-  private fileOf(image: string): string {
+  private fileOf(image: string, decoding: Decoding): string {
     const { imgsz, channels } = this.options;
-    const key = createHash('sha256').update(JSON.stringify([path.resolve(image), imgsz, channels]));
-    const name = key.digest('hex').slice(0, 32);
+    const key = JSON.stringify([path.resolve(image), imgsz, channels, decoding]);
+    const name = createHash('sha256').update(key).digest('hex').slice(0, 32);
     return path.join(this.folder, name.slice(0, 2), `${name}.pixels`);
   }
 }

@@ -11,6 +11,7 @@ import {
   tensor,
   writeFileAtomically,
 } from '@mezzo/torch';
+import type { Modality } from '../augment/pair-draw.ts';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import type { ModelTable } from '../models/description.ts';
 import type { PlannedPrecision } from '../precision/plan.ts';
@@ -79,6 +80,8 @@ interface Metadata {
   map?: number;
   /** Layers that these weights were trained with in another precision than the rest. */
   plan?: PrecisionPlan;
+  /** Of a network of one stream that was trained on pairs: the sensor that it saw. */
+  modality?: Modality;
   training?: TrainingState;
 }
 
@@ -97,6 +100,8 @@ export interface CheckpointContents {
   map: number;
   /** Layers that the weights were trained with in another precision than the rest; left out when there are none. */
   plan?: PrecisionPlan;
+  /** The sensor that a network of one stream saw of its pairs. */
+  modality?: Modality;
   training?: {
     state: TrainingState;
     live: Record<string, Tensor>;
@@ -143,11 +148,12 @@ export async function writeCheckpoint(file: string, contents: CheckpointContents
   }
 }
 
-function metadataOf({ identity, data, epoch, map50, map, plan }: CheckpointContents): Metadata {
+function metadataOf({ identity, data, epoch, map50, map, plan, modality }: CheckpointContents): Metadata {
   return {
     ...{ format: 'mezzo-detector', version: 1, model: identity, epoch, map50, map },
     ...(data === null ? {} : { data }),
     ...(plan === undefined ? {} : { plan }),
+    ...(modality === undefined ? {} : { modality }),
   };
 }
 
@@ -214,8 +220,12 @@ export async function readCheckpoint(file: string): Promise<CheckpointContents> 
       state[number] = { ...state[number], [name]: value };
     } else weights[key] = value;
   }
-  const { model: identity, data = null, epoch = 0, map50 = 0, map = 0, plan, training } = metadata;
-  const saved = { identity, weights, data, epoch, map50, map, ...(plan ? { plan } : {}) };
+  const { model: identity, data = null, epoch = 0, map50 = 0, map = 0, plan, modality, training } = metadata;
+  const saved = {
+    ...{ identity, weights, data, epoch, map50, map },
+    ...(plan ? { plan } : {}),
+    ...(modality ? { modality } : {}),
+  };
   if (!training) return saved;
   const { scalars, ...groups } = training.optimizer;
   for (const [number, values] of Object.entries(scalars)) state[number] = { ...state[number], ...values };

@@ -5,7 +5,7 @@ import type { Modality } from '../augment/pair-draw.ts';
 import { ConfigError, resolveSettings, type ValOptions, type ValSettings } from '../config/index.ts';
 import { networkChannels } from '../data/channels.ts';
 import { readDataYaml } from '../data/data-yaml.ts';
-import { openSplit, type Shown } from '../data/pairs/open-split.ts';
+import { openSplit, type Shown, shownOf } from '../data/pairs/open-split.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { InferenceCopy } from '../models/inference-copy.ts';
@@ -26,8 +26,8 @@ export interface MeasureRequest {
   model: DetectionModel;
   inference: InferenceCopy;
   options: ValOptions;
-  /** The data of the weights' own training, for when none is given. */
-  trainedOn: string | null;
+  /** The data of the weights' own training, for when none is given, and the sensor that they saw of it. */
+  trainedOn: { readonly data: string | null; readonly modality: Modality | null };
   emit: (event: TrainEvent) => void;
   signal?: AbortSignal;
 }
@@ -42,7 +42,7 @@ export async function measure({
   signal,
 }: MeasureRequest): Promise<DetectionReport> {
   const settings = resolveSettings('val', options);
-  const data = settings.data ?? trainedOn;
+  const data = settings.data ?? trainedOn.data;
   if (data === null) {
     throw new MezzoError(
       'NO_DATA',
@@ -55,7 +55,12 @@ export async function measure({
   const device = selectDevice(settings.device);
   const precision = choosePrecision(settings.half ? halfOf(device) : false, device, null);
   const set = await readDataYaml(data, { datasetsDir: settings.datasets_dir, splits: [settings.split] });
-  const shown = shownTo(model.description.table.modalities, settings);
+  const { modalities } = model.description.table;
+  const { modality } = trainedOn;
+  const shown =
+    modalities === undefined && settings.modality === null && modality !== null
+      ? await shownOf(set, settings.split, modality)
+      : shownTo(modalities, settings);
   const { split, warnings } = await openSplit(set, settings.split, shown, {
     strict: settings.strict,
     singleCls: settings.single_cls,
@@ -81,7 +86,7 @@ export async function measure({
     stride,
     batch: settings.batch,
     rect: settings.rect,
-    channels: shown === 'pictures' ? networkChannels(model.ch, set) : model.ch,
+    channels: shown === 'pictures' || shown === 'thermal' ? networkChannels(model.ch, set) : model.ch,
     device,
     workers: settings.workers,
     strict: settings.strict,

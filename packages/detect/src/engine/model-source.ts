@@ -4,6 +4,7 @@ import { applyPlan } from '@mezzo/precision';
 import { loadSafetensors, MezzoError, scope } from '@mezzo/torch';
 import type { TrainSettings } from '../config/index.ts';
 import { networkChannels } from '../data/channels.ts';
+import type { Decoding } from '../data/decode-as.ts';
 import { transferIntoStreams } from '../fusion/transfer.ts';
 import { buildModel, type DetectionModel } from '../models/build.ts';
 import { type ModelTable, modelNames, resolveModel } from '../models/description.ts';
@@ -156,6 +157,10 @@ async function pretrainedWeights(source: ModelSource, pretrained: boolean | stri
   }
   return pretrained && source.kind === 'weights' ? source.contents.weights : null;
 }
+
+/** How pictures of one sensor are decoded for a network: as in its training. */
+export const decodingOf = (source: ModelSource): Decoding =>
+  source.kind === 'weights' && source.contents.modality === 'infrared' ? 'infrared' : 'plain';
 
 /** The network as it is, for validation and prediction. */
 export function makeEvaluable(source: ModelSource): DetectionModel {

@@ -308,14 +308,15 @@ export class Training {
     if ((this.at.hopeless ?? 0) === 0) await this.save(false);
   }
 
-  private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data' | 'plan'> {
-    const { ema, data, islands } = this.run;
+  private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data' | 'plan' | 'modality'> {
+    const { ema, data, islands, settings } = this.run;
     const { plan } = islands;
     return {
       identity: identityOf(ema.model),
       weights: ema.model.stateDict(),
       data: data.path,
       ...(plan.rules.length > 0 ? { plan } : {}),
+      ...(settings.modality === null ? {} : { modality: settings.modality }),
     };
   }
 

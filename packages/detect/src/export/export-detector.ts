@@ -2,8 +2,9 @@ import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { MezzoError, scope, type Tensor, writeFileAtomically } from '@mezzo/torch';
 import { type ExportOptions, type ExportSettings, resolveSettings } from '../config/index.ts';
+import type { Decoding } from '../data/decode-as.ts';
 import { type CheckpointContents, identityOf, writeWeights } from '../engine/checkpoint.ts';
-import type { ModelSource } from '../engine/model-source.ts';
+import { decodingOf, type ModelSource } from '../engine/model-source.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { type WrittenFormat, writtenFormat } from './formats.ts';
 import { HalfFit, type HalfReport } from './half-fit.ts';
@@ -45,7 +46,7 @@ export async function exportDetector(
   const model = network().to({ device: 'cpu', memoryFormat: 'contiguous' }).eval();
   return format === 'safetensors'
     ? exportWeights(source, model, settings, file)
-    : exportOnnx(model, settings, file);
+    : exportOnnx(model, settings, file, decodingOf(source));
 }
 
 /** How the names of files end that are not named otherwise. */
@@ -65,6 +66,7 @@ async function exportOnnx(
   model: DetectionModel,
   settings: ExportSettings,
   file: string,
+  decoding: Decoding,
 ): Promise<ExportReport> {
   const { batch, dynamic, half, opset, nms, conf, iou, max_det, agnostic_nms } = settings;
   const step = Math.max(...model.strides);
@@ -74,7 +76,7 @@ async function exportOnnx(
     nms: nms ? { conf, iou, maxDet: max_det, agnostic: agnostic_nms } : null,
   };
   const made = onnxModel(model, options);
-  const verification = await verifyOnnx(model, made, options, settings.source);
+  const verification = await verifyOnnx(model, made, options, settings.source, decoding);
   writeFileAtomically(file, Buffer.concat(made.chunks));
   const { input, output, bytes } = made;
   return {

@@ -3,6 +3,7 @@ import { scope, type Tensor, tensor } from '@mezzo/torch';
 import { letterbox } from '../augment/geometry.ts';
 import { letterboxJob } from '../augment/warp-job.ts';
 import { groupChannels } from '../data/decode.ts';
+import type { Decoding } from '../data/decode-as.ts';
 import { silence } from '../data/pairs/silence.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { syntheticBatch } from '../precision/synthetic-batch.ts';
@@ -20,6 +21,7 @@ export async function sampleImages(
   model: DetectionModel,
   imgsz: number,
   source: string | null,
+  decoding: Decoding = 'plain',
 ): Promise<Tensor[]> {
   if (source === null) {
     return scope(() => {
@@ -30,14 +32,21 @@ export async function sampleImages(
   const samples: Tensor[] = [];
   const dual = model.description.table.modalities !== undefined;
   const pictures = dual ? (await listPairs(source, null)).pairs : await listSources(source);
-  for (const picture of pictures.slice(0, MOST)) samples.push(await fitted(picture, model, imgsz));
+  for (const picture of pictures.slice(0, MOST)) {
+    samples.push(await fitted(picture, model, imgsz, decoding));
+  }
   return samples;
 }
 
-async function fitted(picture: string | ImagePair, model: DetectionModel, imgsz: number): Promise<Tensor> {
+async function fitted(
+  picture: string | ImagePair,
+  model: DetectionModel,
+  imgsz: number,
+  decoding: Decoding,
+): Promise<Tensor> {
   const { image, missing } =
     typeof picture === 'string'
-      ? { image: groupChannels(await readImage(picture, model.ch)), missing: null }
+      ? { image: groupChannels(await readImage(picture, model.ch, decoding)), missing: null }
       : await readPair(picture);
   const square = { width: imgsz, height: imgsz };
   const out = new Uint8Array(model.ch * imgsz * imgsz);

@@ -1,4 +1,5 @@
 import { cat, inferenceMode, MezzoError, scope, type Tensor } from '@mezzo/torch';
+import type { Decoding } from '../data/decode-as.ts';
 import { nonMaxSuppression } from '../metrics/nms.ts';
 import type { DetectionModel } from '../models/build.ts';
 import { type OnnxModel, type OnnxOptions, onnxModel } from './onnx.ts';
@@ -45,11 +46,12 @@ export async function verifyOnnx(
   file: OnnxModel,
   options: OnnxOptions,
   source: string | null,
+  decoding: Decoding = 'plain',
 ): Promise<Verification> {
   const found = await findRuntime();
   if ('absent' in found) return { verified: false, reason: found.absent, hint: RUNTIME_HINT };
   const { runtime } = found;
-  const samples = await sampleImages(model, options.imgsz, source);
+  const samples = await sampleImages(model, options.imgsz, source, decoding);
   const plain = options.nms === null ? file : onnxModel(model, { ...options, nms: null });
   const box = options.half ? HALF.box : FLOAT.box * Math.max(1, options.imgsz / 640);
   const tolerance = { box, score: options.half ? HALF.score : FLOAT.score };

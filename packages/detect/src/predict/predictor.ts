@@ -5,6 +5,7 @@ import type { Modality } from '../augment/pair-draw.ts';
 import { letterboxJob, type SourceImage } from '../augment/warp-job.ts';
 import { fitsColour } from '../data/channels.ts';
 import { groupChannels } from '../data/decode.ts';
+import type { Decoding } from '../data/decode-as.ts';
 import { silence } from '../data/pairs/silence.ts';
 import { BatchMemory } from '../engine/batch-memory.ts';
 import { type DeviceName, deviceType } from '../engine/device.ts';
@@ -31,6 +32,8 @@ export interface PredictorOptions {
   batch: number;
   nms: NmsOptions;
   boxGain: BoxGain;
+  /** Of files and bytes that are no pairs. */
+  decoding: Decoding;
 }
 
 interface Loaded {
@@ -63,7 +66,7 @@ export class Predictor {
     for await (const source of images) {
       const path = nameOf(source) ?? `image${number}.jpg`;
       number += 1;
-      const loaded = load(path, source, this.options.model.ch);
+      const loaded = load(path, source, this.options.model.ch, this.options.decoding);
       // Its error is thrown when its turn comes.
       loaded.catch(() => undefined);
       waiting.push(loaded);
@@ -166,16 +169,21 @@ function nameOf(source: PredictImage): string | null {
 const isPair = (source: PredictImage): source is ImagePair =>
   typeof source === 'object' && 'infrared' in source;
 
-async function load(path: string, source: PredictImage, channels: number): Promise<Loaded> {
+async function load(
+  path: string,
+  source: PredictImage,
+  channels: number,
+  decoding: Decoding,
+): Promise<Loaded> {
   if (isPair(source)) {
     if (!takesPairs(channels)) throw wrongChannels(path, 'two pictures', channels);
     return { path, infrared: source.infrared, ...(await readPair(source)) };
   }
   const colour = fitsColour(channels);
   if (typeof source === 'string' || source instanceof Uint8Array) {
-    const pixels = await readImage(source, channels);
+    const pixels = await readImage(source, channels, decoding);
     // Colour is read again where a picture is asked for; of other images the pixels are kept.
-    const view = typeof source === 'string' && colour ? source : pixels;
+    const view = typeof source === 'string' && colour && decoding === 'plain' ? source : pixels;
     return { path, image: groupChannels(pixels), missing: null, views: [view] };
   }
   if (!colour && source.channels !== channels) {

@@ -14,7 +14,7 @@ export const pairOptions = {
     default: null,
     choices: ['visible', 'infrared'],
     commands: DATA,
-    help: 'of pairs only the pictures of one sensor, for a network of one stream',
+    help: 'of pairs only the pictures of one sensor, for a network of one stream; in val that of its training unless given',
   },
   ir_channels: {
     type: 'int',

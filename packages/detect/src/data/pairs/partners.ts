@@ -1,8 +1,10 @@
 /** Finds the infrared partner of each visible picture: by relative path, or line by line in two lists. */
 import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { DataSet, SplitName } from '../data-yaml.ts';
 import { DataError } from '../errors.ts';
 import { isImage } from '../image-files.ts';
+import { splitSources } from '../scan.ts';
 import { type ListedImage, linesOf, listSource, placeOf, type SplitSource } from '../split-source.ts';
 import { pairLabels } from './pair-labels.ts';
 import { infraredFolders, RULE_TEXT } from './path-rule.ts';
@@ -38,6 +40,16 @@ export async function matchSource(
   const whole = typeof source === 'string' && (await isFolder(source));
   const root = whole ? source : null;
   return matchFolders(pictures, placesOf(source, root, infrared), whole);
+}
+
+/** Is there a place for the infrared partners of a split's pictures: named in the yaml, or a folder of that name? */
+export async function hasPartners(data: DataSet, name: SplitName): Promise<boolean> {
+  if (data.infrared?.[name]) return true;
+  for (const source of splitSources(data, name)) {
+    const folders = new Set((await listSource(source, data.names)).map(({ image }) => path.dirname(image)));
+    for (const folder of [...folders].flatMap(infraredFolders)) if (await isFolder(folder)) return true;
+  }
+  return false;
 }
 
 async function matchLines(
