@@ -153,7 +153,8 @@ test('a gradient that is a part of a wider one, or laid out otherwise', () => {
       ['contiguous', part.contiguous()],
       ['expanded', tensor(1).expand(shape)],
     ] as const) {
-      const wanted = what === 'expanded' ? fusedPass(x, dy.contiguous({ memoryFormat: 'channels_last' })) : expected;
+      const wanted =
+        what === 'expanded' ? fusedPass(x, dy.contiguous({ memoryFormat: 'channels_last' })) : expected;
       const given = fusedPass(x, dy);
       for (const key of ['dx', 'dWeight', 'dBias'] as const)
         assert.deepEqual(numbersOf(given[key]), numbersOf(wanted[key]), `${what} ${key}`);
