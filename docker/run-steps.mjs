@@ -120,6 +120,7 @@ class Steps {
   }
 
   RUN(value) {
+    if (value.startsWith('--')) throw new Refused(`RUN ${value.split(' ')[0]} is not known here`);
     if (value.startsWith('apt-get')) return this.lookFor(value);
     const command = value.replaceAll(new RegExp(`(?<![\\w.])${PREFIX}/`, 'g'), `${join(this.folder, PREFIX)}/`);
     this.spawn('/bin/sh', ['-c', command], { ...this.args, ...this.env });
@@ -189,6 +190,8 @@ function main() {
   const instructions = parse(readFileSync(dockerfile, 'utf8'));
   const unknown = instructions.find(({ name }) => !KNOWN.includes(name));
   if (unknown) throw new Refused(`${unknown.name} is not known here`);
+  if (instructions.filter(({ name }) => name === 'FROM').length !== 1)
+    throw new Refused('a Dockerfile of one FROM is known here');
   const steps = new Steps({ ...given, root: dirname(dockerfile) });
   for (const [i, { name, value }] of instructions.entries()) {
     say(`[${i + 1}/${instructions.length}] ${name} ${value}`);
