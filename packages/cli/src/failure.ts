@@ -21,6 +21,7 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'BAD_PLAN',
   'PLAN_MISMATCH',
   'BAD_RECORDING',
+  'BAD_REPORT',
   'UNSUPPORTED_OPTION',
   'UNKNOWN_SCALER',
   'BAD_CONFIG_FILE',
