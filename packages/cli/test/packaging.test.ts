@@ -16,7 +16,7 @@ import { type Outcome, ROOT, run } from './mezzo.ts';
 
 const project = mkdtempSync(join(tmpdir(), 'mezzo-project-'));
 const modules = join(project, 'node_modules');
-const PACKAGES = ['libtorch', 'torch', 'precision', 'detect', 'cli'];
+const PACKAGES = ['libtorch', 'torch', 'precision', 'keras', 'detect', 'cli'];
 
 after(() => rmSync(project, { recursive: true }));
 
