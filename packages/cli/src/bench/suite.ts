@@ -1,5 +1,6 @@
 import { cpus, totalmem } from 'node:os';
 import { readDataYaml } from '@mezzo/detect';
+import { native } from '@mezzo/libtorch';
 import { MezzoError } from '@mezzo/libtorch/errors';
 import type { BenchMachine, BenchRow } from './report.ts';
 
@@ -82,7 +83,8 @@ export async function requireData(suite: string, { data }: BenchOptions): Promis
 }
 
 /** Where the measurements are made; `gpu` is the name of the first card, if there is one. */
-export function machine(libtorch: string, threads: number, gpu: string | null): BenchMachine {
+export function machine(libtorch: string, threads: number): BenchMachine {
+  const gpu = native().cudaAvailable() ? native().cudaName(0) : null;
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,

@@ -111,7 +111,7 @@ export const bench: Command = {
     const { reportTarget } = await import('../bench/report.ts');
     const target = out === null ? null : reportTarget(out);
     await prepareLibTorch(terminal);
-    const { availableCores, discoverLibTorch, native, requireLibTorch } = await import('@mezzo/libtorch');
+    const { availableCores, discoverLibTorch, requireLibTorch } = await import('@mezzo/libtorch');
     const { machine } = await import('../bench/suite.ts');
     const suite = await known.load();
     const compute = threads ?? availableCores();
@@ -124,10 +124,9 @@ export const bench: Command = {
       note: terminal.note,
     });
     const { version } = requireLibTorch(discoverLibTorch());
-    const gpu = native().cudaAvailable() ? native().cudaName(0) : null;
     const report: BenchReport = {
       suite: name,
-      machine: machine(version, compute, gpu),
+      machine: machine(version, compute),
       date: new Date().toISOString(),
       rows,
     };
