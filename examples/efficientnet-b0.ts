@@ -15,7 +15,7 @@ const { crossEntropy } = nn.functional;
 
 const SIZE = 48; // pixels
 const BATCH = 32;
-const STEPS = 200;
+const STEPS = 180;
 const LR = 0.002;
 
 /** Table 1, stages 2 to 8. */

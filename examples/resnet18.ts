@@ -14,7 +14,7 @@ const { crossEntropy } = nn.functional;
 
 const SIZE = 32; // pixels
 const BATCH = 32;
-const STEPS = 150;
+const STEPS = 130;
 const LR = 0.002;
 
 const conv3x3 = (from: number, to: number, stride = 1) =>
