@@ -58,10 +58,10 @@ const COMPILE = {
 /**
  * Relative. float32: sums in another order. bfloat16 has 8 bits of mantissa (2^-8 = 0.4 % an operation), and CPUs add
  * up its products in different orders; 20 Adam steps carry such differences on. What is measured with the weights
- * after them carries the steps of all weights: ten times as much.
+ * after them carries the steps of all weights: ten times as much and more (in float32 1.1e-4 with one thread, 1.9e-5 with two).
  */
 const TOLERANCE = { float32: 1e-5, mixed_bfloat16: 1e-2 };
-const AFTERWARDS = { float32: 1e-4, mixed_bfloat16: 1e-1 };
+const AFTERWARDS = { float32: 3e-4, mixed_bfloat16: 1e-1 };
 
 /** Relative, to 0.1 at least: a probability near 0 says little. */
 function close(
