@@ -5,7 +5,7 @@ import { trialOfComputedScale } from './computed-scale.ts';
 test('a computed scale is within two powers of two of the best on 20 sampled steps', () => {
   // Every second step once the headroom of the start is gone. In a young network single batches differ by more bits.
   const trial = trialOfComputedScale({
-    before: 400,
+    before: 200,
     steps: 80,
     sampled: (step) => step > 40 && step % 2 === 0,
     imgsz: 64,
@@ -17,8 +17,8 @@ test('a computed scale is within two powers of two of the best on 20 sampled ste
     bits.every((distance) => Math.abs(distance) <= 2),
     `powers of two below the best: ${bits.join(' ')}`,
   );
-  // Where the monitor of the scale would warn of many skips.
-  assert.ok(trial.skipped.length <= 0.05 * 80, `skipped: ${trial.skipped.join(' ')}`);
+  // As it was set before the campaign was first run.
+  assert.ok(trial.skipped.length <= 2, `skipped: ${trial.skipped.join(' ')}`);
   assert.ok(trial.skipped.every((step) => step > 20));
 });
 
