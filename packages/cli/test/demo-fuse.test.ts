@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type FuseRun, fuseTable, gainLines } from '../src/demo/fuse-table.ts';
+import { keepOutcome, keptOutcome } from '../src/demo/kept-outcome.ts';
 import { mezzo } from './mezzo.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mezzo-demo-fuse-'));
@@ -53,6 +54,29 @@ test('demo fuse trains six networks on the same pairs, and another that can do w
     Math.abs(peak('RGB only') / peak('IR only') - 1) < 0.25,
     'no run counts what the one before left',
   );
+
+  // As after an interruption: what is finished is not trained again, another number of epochs is another story.
+  const last = join(runs.at(-1)!.saved[0]!, 'outcome.json');
+  rmSync(last);
+  const again = await mezzo([...words, '--json'], { OMP_NUM_THREADS: '1' }, folder);
+  assert.equal(again.code, 0, again.stderr);
+  const kept = again.stderr.split('\n').filter((line) => line.includes(': trained before, '));
+  assert.deepEqual(
+    kept,
+    runs.slice(0, 6).map(({ name, saved }) => `${name}: trained before, ${saved[0]}`),
+  );
+  const repeated = (JSON.parse(again.stdout) as { runs: FuseRun[] }).runs;
+  assert.deepEqual(repeated.slice(0, 6), runs.slice(0, 6));
+  assert.equal(repeated[6]!.outcomes[0]!.map50, runs[6]!.outcomes[0]!.map50);
+});
+
+test('an outcome counts for the options that it was found with', () => {
+  const kept = join(folder, 'kept');
+  mkdirSync(kept);
+  keepOutcome(kept, { options: { epochs: 1, seed: 0 }, outcome: 0.5 });
+  assert.equal(keptOutcome(kept, { epochs: 1, seed: 0 }), 0.5);
+  assert.equal(keptOutcome(kept, { epochs: 2, seed: 0 }), undefined);
+  assert.equal(keptOutcome(folder, { epochs: 1, seed: 0 }), undefined);
 });
 
 const run = (name: string, map50s: readonly number[], dtype = 'bfloat16'): FuseRun => ({

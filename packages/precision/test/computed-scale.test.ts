@@ -53,8 +53,15 @@ describe('S = 2^floor(log2(65504 / (2^k · m)))', () => {
 const clean = (largest: number | null): amp.Verdict => ({ overflow: false, largest });
 const overflow: amp.Verdict = { overflow: true, largest: null };
 
-/** One bit free and a short memory. */
-const plain: amp.ScaleRule = { ...rule, headroom: 1, growthInterval: 3, startHeadroom: 0, startWindows: 0 };
+/** One bit free, a short memory and no patience. */
+const plain: amp.ScaleRule = {
+  ...rule,
+  headroom: 1,
+  growthInterval: 2,
+  hysteresis: 1,
+  startHeadroom: 0,
+  startWindows: 0,
+};
 
 const after = (of: amp.ScaleRule, state: amp.ScaleState, verdicts: amp.Verdict[]) =>
   verdicts.map((verdict) => {
@@ -63,14 +70,35 @@ const after = (of: amp.ScaleRule, state: amp.ScaleState, verdicts: amp.Verdict[]
   });
 
 describe('the running maximum', () => {
-  test('rises at once and fades to half in the windows of its interval', () => {
-    // 65504 / (2 · 8) is just below 2^12.
-    const scales = after(plain, startOf(plain), [
-      clean(1),
-      clean(8),
-      ...Array.from({ length: 9 }, () => clean(1)),
-    ]);
-    assert.deepEqual(scales.map(Math.log2), [14, 11, 12, 12, 12, 13, 13, 13, 14, 14, 14]);
+  test('goes half of the way in the windows of its interval, up as down', () => {
+    // 65504 / (2 · 1) is just below 2^15, so each power of two of m costs one of the scale.
+    const up = after(plain, startOf(plain), [clean(1), ...Array.from({ length: 6 }, () => clean(16))]);
+    assert.deepEqual(up.map(Math.log2), [14, 12, 11, 11, 11, 11, 11]);
+    const down = after(plain, startOf(plain), [clean(16), ...Array.from({ length: 6 }, () => clean(1))]);
+    assert.deepEqual(down.map(Math.log2), [10, 12, 13, 14, 14, 14, 14]);
+  });
+
+  test('is the same whatever the unit of the loss', () => {
+    const largest = fc.double({ min: 1e-3, max: 1e3, noNaN: true });
+    fc.assert(
+      fc.property(
+        fc.array(largest, { minLength: 2, maxLength: 40 }),
+        fc.integer({ min: -9, max: 9 }),
+        (met, unit) => {
+          const scales = after(plain, startOf(plain), met.map(clean));
+          const moved = after(
+            plain,
+            startOf(plain),
+            met.map((m) => clean(m * 2 ** unit)),
+          );
+          assert.deepEqual(
+            moved.map((scale) => scale * 2 ** unit),
+            scales,
+          );
+        },
+      ),
+      { numRuns: 200, seed: 5 },
+    );
   });
 
   test('an overflow halves the scale, again and again, and the scale comes back', () => {
@@ -82,6 +110,17 @@ describe('the running maximum', () => {
     ]);
     assert.deepEqual(scales.slice(0, 2), [start / 2, start / 4]);
     assert.equal(scales.at(-1), start);
+  });
+
+  test('with patience one overflow alone weighs as one window; each further one in a row halves the scale', () => {
+    const patient: amp.ScaleRule = { ...plain, growthInterval: 8, hysteresis: 2 };
+    const begun = { ...startOf(patient), scale: 2 ** 14, largest: 1 };
+    const alone = after(patient, begun, [overflow, clean(1), overflow, clean(1)]);
+    assert.deepEqual(alone.map(Math.log2), [14, 14, 14, 14]);
+    const { change } = advance(patient, begun, overflow);
+    assert.equal(change, 'spared');
+    const row = after(patient, begun, [overflow, overflow, overflow, overflow]);
+    assert.deepEqual(row.map(Math.log2), [14, 13, 12, 11]);
   });
 
   test('a window without a measurement, or with zero gradients only, leaves the scale alone', () => {

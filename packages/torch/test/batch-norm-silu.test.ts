@@ -296,3 +296,51 @@ for (const capability of INNER ? [] : ['avx2', 'default']) {
     assert.equal(run.status, 0, run.stdout + run.stderr);
   });
 }
+
+const bits = (x: Tensor): string => String(x.float().contiguous().toTypedArray());
+
+test('a hook that takes fused outputs leaves the kernel in place and meets its output', () => {
+  scope(() => {
+    manualSeed(4);
+    const x = picture([2, 16, 8, 8], 'bfloat16');
+    const expected = layerOf(16).forwardSilu(x);
+    const bn = layerOf(16);
+    const met: unknown[] = [];
+    const handle = bn.registerForwardHook((_module, inputs, output) => void met.push(...inputs, output), {
+      fused: true,
+    });
+    const y = bn.forwardSilu(x);
+    assert.deepEqual(met, [x, y]);
+    assert.equal(bits(y), bits(expected));
+    const replacing = bn.registerForwardHook(() => x, { fused: true });
+    assert.equal(bn.forwardSilu(x), x);
+    replacing.remove();
+
+    // Beside one that does not, and where there is no kernel, both meet what the layer computes by itself.
+    const normalised = layerOf(16).forward(x);
+    met.length = 0;
+    const other = bn.registerForwardHook((_module, _inputs, output) => void met.push(output as Tensor));
+    const separate = bn.forwardSilu(x);
+    assert.deepEqual(met.length, 3);
+    assert.equal(bits(met[2] as Tensor), bits(normalised));
+    assert.equal(bits(separate), bits(nn.functional.silu(normalised)));
+    other.remove();
+    met.length = 0;
+    bn.eval().forwardSilu(x);
+    assert.equal(bits(met[1] as Tensor), bits(bn.forward(x)));
+    handle.remove();
+    assert.equal(Object.hasOwn(bn, 'forward'), false);
+  });
+});
+
+test('an own forward of the instance is not passed over', () => {
+  scope(() => {
+    const x = picture([2, 4, 8, 8], 'float32');
+    const bn = layerOf(4);
+    bn.registerForwardHook(() => undefined, { fused: true }).remove();
+    bn.forward = (input: Tensor) => input.mul(0);
+    assert.equal(Number(bn.forwardSilu(x).abs().max().item()), 0);
+    bn.registerForwardHook(() => undefined, { fused: true });
+    assert.equal(Number(bn.forwardSilu(x).abs().max().item()), 0);
+  });
+});

@@ -85,6 +85,7 @@ const INTERNAL: Record<string, readonly string[]> = {
     'state',
     'optionalStateNames',
     'hooks',
+    'forwardFused',
   ],
   'optim.Optimizer': ['ampArguments', 'stepSupportsAmpScaling', 'updateMasters', 'masterOf'],
 };

@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { TrainOptions } from '@mezzo/detect/config';
 import type { Call } from '../command.ts';
 import { interruptible } from '../interruption.ts';
 import { counted } from '../number-format.ts';
 import { type FuseRun, fuseTable, gainLines } from './fuse-table.ts';
+import { keepOutcome, keptOutcome } from './kept-outcome.ts';
 import type { DemoSettings } from './options.ts';
 import { numbersOf, shortRecipe, trainRun } from './train-run.ts';
 
-const EPOCHS = 20;
+const EPOCHS = 40;
 const BLOCKS = 'yolo11n';
 
 /** A network of the story; each is trained on the same pairs with the same recipe. */
@@ -59,15 +60,20 @@ export async function demoFuse(settings: DemoSettings, call: Call): Promise<numb
   await interruptible(call.terminal, async (signal) => {
     for (let each = seed; each < seed + seeds; each++) {
       for (const [i, { name, folder: short, options }] of contenders.entries()) {
-        const title = `Training ${name}${seeds > 1 ? `, seed ${each}` : ''}`;
+        const which = `${name}${seeds > 1 ? `, seed ${each}` : ''}`;
         const run = { ...base, ...options, seed: each, name: `${preset}-${short}-seed${each}` };
-        const { start, epochs: told, done } = await trainRun(title, BLOCKS, run, call, signal);
-        const { params, gflops } = start.model;
-        runs[i]!.outcomes.push({
-          ...numbersOf({ start, epochs: told, done }),
-          ...{ params, gflops, dtype: start.amp.dtype },
-        });
-        runs[i]!.saved.push(done.saveDir);
+        const saveDir = resolve(out, run.name);
+        let outcome = keptOutcome<FuseRun['outcomes'][number]>(saveDir, run);
+        if (outcome !== undefined) {
+          call.terminal.note(`${which}: trained before, ${saveDir}`);
+        } else {
+          const { start, ...told } = await trainRun(`Training ${which}`, BLOCKS, run, call, signal);
+          const { params, gflops } = start.model;
+          outcome = { ...numbersOf({ start, ...told }), params, gflops, dtype: start.amp.dtype };
+          keepOutcome(saveDir, { options: run, outcome });
+        }
+        runs[i]!.outcomes.push(outcome);
+        runs[i]!.saved.push(saveDir);
       }
     }
   });

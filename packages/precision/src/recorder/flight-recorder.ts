@@ -67,11 +67,10 @@ export class FlightRecorder {
     const counts = new Float64Array(this.layers.length * KINDS.length * BIASED_EXPONENTS);
     this.counts = counts;
     this.layers.forEach(({ module }, layer) => {
-      this.hooks.push(
-        module.registerForwardHook((_module: unknown, _inputs: unknown, output: unknown) => {
-          if (output instanceof Tensor) this.count('activations', [layer], [sampled(output)]);
-        }),
-      );
+      const hook = (_module: unknown, _inputs: unknown, output: unknown) => {
+        if (output instanceof Tensor) this.count('activations', [layer], [sampled(output)]);
+      };
+      this.hooks.push(module.registerForwardHook(hook, { fused: true }));
     });
     return true;
   }

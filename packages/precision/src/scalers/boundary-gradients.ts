@@ -48,7 +48,7 @@ export class BoundaryGradients {
         }
         return undefined;
       };
-      this.handles.push(module.registerForwardHook(hook));
+      this.handles.push(module.registerForwardHook(hook, { fused: true }));
     }
   }
 

@@ -7,17 +7,20 @@ const { FLOAT32_TINY, TORCH_RULE } = amp;
 export const SCALE_RULES = {
   torch: TORCH_RULE,
   /**
-   * Three quarters of a bit stay free above the running maximum, which fades to half in five windows: batches of a
-   * detector differ by one to three bits. Less room or a shorter memory means skips, more of either means bits given
-   * away. Within its first steps a fresh network was seen to raise its gradients by up to four bits.
+   * A bit and a half stays free above the running maximum, which looks back on twelve windows: batches of a detector
+   * differ by one to three bits, and sums within a kernel may be larger than its result. Less room means skips, more
+   * means bits given away. One overflow alone is a batch of its own kind; the second in a row halves the scale. Within
+   * its first steps a fresh network was seen to raise its gradients by up to four bits.
    */
   computed: {
     ...TORCH_RULE,
     name: 'computed',
     kind: 'computed',
-    growthInterval: 5,
-    headroom: 0.75,
-    startHeadroom: 3,
+    growthInterval: 12,
+    hysteresis: 2,
+    refill: 'clean',
+    headroom: 1.5,
+    startHeadroom: 3.5,
     startWindows: 40,
   },
   static: { ...TORCH_RULE, name: 'static', kind: 'static' },

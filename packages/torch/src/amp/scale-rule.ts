@@ -9,14 +9,15 @@ export interface ScaleRule {
   readonly name: string;
   /**
    * `dynamic` follows the overflows · `static` never moves · `computed` follows the largest gradient:
-   * scale = 2^floor(log2(65504 / (2^headroom · m))), m the running maximum of |gradient| after unscaling.
+   * scale = 2^floor(log2(65504 / (2^headroom · m))), m the running maximum of |gradient| after unscaling: the
+   * geometric mean, over about `growthInterval` windows, of each window's largest.
    */
   readonly kind: 'dynamic' | 'static' | 'computed';
   /** The first scale. */
   readonly init: number;
   /** Above 1. */
   readonly growthFactor: number;
-  /** Clean windows in a row that make the scale grow; `computed`: windows in which an old maximum fades to half. */
+  /** Clean windows in a row that make the scale grow; `computed`: windows that the running maximum looks back on. */
   readonly growthInterval: number;
   /** Between 0 and 1. */
   readonly backoffFactor: number;
@@ -165,9 +166,9 @@ function grown(rule: ScaleRule, scale: number): number {
 }
 
 /**
- * The maximum runs and fades: without a new one it halves within `growthInterval` windows, so that the scale rises
- * again. An overflow hides the gradient's size, so it stands for the one that makes the scale back off once. A
- * window that nobody measured changes nothing.
+ * The running maximum moves towards each window's, in powers of two, by 1 / `growthInterval` of the way. An overflow
+ * hides the gradient's size, so it stands for the one that makes the scale back off once; when patience is out, the
+ * scale does so at once. A window that nobody measured changes nothing.
  */
 function followLargest(
   rule: ScaleRule,
@@ -179,10 +180,16 @@ function followLargest(
   const room = FLOAT16_MAX / 2 ** bitsFree(rule, starting);
   const found = overflow ? room / (state.scale * rule.backoffFactor) : met;
   if (found === null || found === 0) return { state, change: 'none' };
-  const largest = Math.max(found, state.largest * 2 ** (-1 / rule.growthInterval));
+  const mean =
+    state.largest === 0 ? found : state.largest * (found / state.largest) ** (1 / rule.growthInterval);
+  const spared = overflow && state.patience > 1;
+  const largest = overflow && !spared ? Math.max(found, mean) : mean;
   const scale = scaleFor(rule, largest, starting);
-  const change = scale === state.scale ? 'none' : scale > state.scale ? 'growth' : 'cut';
-  return { state: { ...state, largest, scale, starting }, change };
+  const refilled = !overflow && (rule.refill === 'clean' || scale > state.scale);
+  const patience = refilled ? rule.hysteresis : state.patience - Number(spared);
+  const unchanged = spared ? 'spared' : 'none';
+  const change = scale === state.scale ? unchanged : scale > state.scale ? 'growth' : 'cut';
+  return { state: { ...state, largest, scale, starting, patience }, change };
 }
 
 const bitsFree = ({ headroom, startHeadroom, startWindows }: ScaleRule, starting: number): number =>

@@ -16,6 +16,14 @@ export type ForwardPreHook = (module: Module, inputs: unknown[]) => unknown[] | 
 /** Runs after forward; what it returns, unless null or undefined, takes the place of the output. */
 export type ForwardHook = (module: Module, inputs: unknown[], output: unknown) => unknown;
 
+export interface ForwardHookOptions {
+  /**
+   * Where one kernel computes this layer and what follows it, run with that kernel's output. Otherwise a hook makes
+   * the layer compute by itself.
+   */
+  fused?: boolean;
+}
+
 /**
  * Runs in backward with the gradients of the tensors among the inputs and the outputs, in order; an array that
  * it returns takes the place of the inputs' gradients.
@@ -44,7 +52,7 @@ export class ForwardHooks {
   readonly #module: Module;
   readonly #wrappers: { readonly run: ForwardWrapper }[] = [];
   readonly #before: { readonly run: ForwardPreHook }[] = [];
-  readonly #after: { readonly run: ForwardHook }[] = [];
+  readonly #after: { readonly run: ForwardHook; readonly fused: boolean }[] = [];
   readonly #backward: { readonly run: FullBackwardHook }[] = [];
   readonly #beforeBackward: { readonly run: FullBackwardPreHook }[] = [];
   /** The instance's own `forward` before the shadow: an arrow function property, or nothing. */
@@ -62,8 +70,19 @@ export class ForwardHooks {
     return this.#add(this.#before, { run });
   }
 
-  after(run: ForwardHook): RemovableHandle {
-    return this.#add(this.#after, { run });
+  after(run: ForwardHook, { fused = false }: ForwardHookOptions = {}): RemovableHandle {
+    return this.#add(this.#after, { run, fused });
+  }
+
+  /** Whether there are some and all of them run after a fused kernel too. */
+  get allowFused(): boolean {
+    const { length } = this.#after.filter(({ fused }) => fused);
+    return this.#shadowed === undefined && length > 0 && length === this.#count;
+  }
+
+  /** What `kernel` returns, in place of forward; only where they `allowFused`. */
+  runFused(kernel: Forward, inputs: unknown[]): unknown {
+    return this.#call(kernel, inputs);
   }
 
   inBackward(run: FullBackwardHook): RemovableHandle {

@@ -23,6 +23,7 @@ export * as functional from './functional/index.ts';
 export type {
   Forward,
   ForwardHook,
+  ForwardHookOptions,
   ForwardPreHook,
   ForwardWrapper,
   FullBackwardHook,

@@ -6,7 +6,9 @@ import { keepAlive } from '../tensor/lifetime.ts';
 import { scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
+  type Forward,
   type ForwardHook,
+  type ForwardHookOptions,
   ForwardHooks,
   type ForwardPreHook,
   type ForwardWrapper,
@@ -224,8 +226,14 @@ export abstract class Module {
   }
 
   /** Runs `hook` after forward, in the order of registration; it may return another output. */
-  registerForwardHook(hook: ForwardHook): RemovableHandle {
-    return this.hooks.after(hook);
+  registerForwardHook(hook: ForwardHook, options?: ForwardHookOptions): RemovableHandle {
+    return this.hooks.after(hook, options);
+  }
+
+  /** What `kernel` returns in place of forward, through the hooks; undefined where one wants this layer by itself. */
+  protected forwardFused<T>(kernel: (...inputs: Tensor[]) => T, ...inputs: Tensor[]): T | undefined {
+    if (!Object.hasOwn(this, 'forward')) return kernel(...inputs);
+    return this.#hooks?.allowFused ? (this.#hooks.runFused(kernel as Forward, inputs) as T) : undefined;
   }
 
   /**

@@ -3,7 +3,7 @@ import { noGrad } from '../autograd/modes.ts';
 import { empty, ones, scalarTensor, zeros } from '../tensor/creation.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { silu } from './functional/activation.ts';
-import { batchNormSilu } from './functional/batch-norm-silu.ts';
+import { batchNormSilu, fusesBatchNormSilu } from './functional/batch-norm-silu.ts';
 import { batchNorm, groupNorm, layerNorm } from './functional/normalization.ts';
 import { ones_, zeros_ } from './init.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
@@ -89,9 +89,15 @@ abstract class BatchNorm extends Layer {
 
   /** silu(forward(input)), as one kernel where there is one; see `functional.batchNormSilu`. */
   forwardSilu(input: Tensor): Tensor {
-    // An own `forward` is one with hooks, which see what this layer computes.
-    if (Object.hasOwn(this, 'forward')) return silu(this.forward(input));
-    return this.normalise(batchNormSilu, input);
+    const fused = this.fusesSilu(input)
+      ? this.forwardFused((x) => this.normalise(batchNormSilu, x), input)
+      : undefined;
+    return fused ?? silu(this.forward(input));
+  }
+
+  private fusesSilu(input: Tensor): boolean {
+    const { weight, bias, runningMean, runningVar } = this;
+    return this.training && fusesBatchNormSilu(input, [weight, bias, runningMean, runningVar]);
   }
 
   private normalise(by: typeof batchNorm, input: Tensor): Tensor {

@@ -30,20 +30,21 @@ export function batchNormSilu(
   options: BatchNormOptions = {},
 ): Tensor {
   const { weight, bias, training = false, momentum = 0.1, eps = 1e-5 } = options;
-  const wanted = training && weight && bias && runningMean && runningVar;
-  if (!wanted || !fits(input, [weight, bias, runningMean, runningVar])) {
-    return silu(batchNorm(input, runningMean, runningVar, options));
+  if (training && weight && bias && runningMean && runningVar) {
+    const perChannel = [weight, bias, runningMean, runningVar] as const;
+    if (fusesBatchNormSilu(input, perChannel)) return fused(input, ...perChannel, momentum, eps);
   }
-  return fused(input, weight, bias, runningMean, runningVar, momentum, eps);
+  return silu(batchNorm(input, runningMean, runningVar, options));
 }
 
-function fits(input: Tensor, perChannel: readonly Tensor[]): boolean {
+/** @internal Whether the kernel takes these tensors. */
+export function fusesBatchNormSilu(input: Tensor, perChannel: readonly (Tensor | null)[]): boolean {
   return (
     backends.fusedKernels.enabled &&
     input.device === 'cpu' &&
     input.ndim === 4 &&
     INPUTS.includes(input.dtype) &&
     input.isContiguous('channels_last') &&
-    perChannel.every((tensor) => tensor.dtype === 'float32' && tensor.isContiguous())
+    perChannel.every((tensor) => tensor?.dtype === 'float32' && tensor.isContiguous())
   );
 }

@@ -1,7 +1,7 @@
 /** torch.nn.functional under camelCase names; options objects replace keyword arguments. */
 export * from './activation.ts';
 export * from './attention.ts';
-export * from './batch-norm-silu.ts';
+export { batchNormSilu } from './batch-norm-silu.ts';
 export * from './conv.ts';
 export * from './ctc.ts';
 export * from './distance.ts';
