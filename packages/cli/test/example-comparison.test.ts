@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Comparison, compare, sideOf } from '../src/example/comparison.ts';
+import { MezzoError } from '@mezzo/libtorch/errors';
+import { type Comparison, compare, failedLesson, sideOf } from '../src/example/comparison.ts';
 import { comparisonLines, summaryLines } from '../src/example/table.ts';
 import type { Training } from '../src/example/training.ts';
 import { recordingTerminal } from './recording-terminal.ts';
@@ -83,11 +84,16 @@ test('details follow, and the verdict names what was missed', () => {
 
 test('many examples end in a line each', () => {
   const returns = { ...accuracy, measure: 'mean return', goal: 195, points: 2 };
+  const broken = failedLesson('broken', new MezzoError('EXAMPLE_FAILED', 'broken in float32: a\n    at b'));
   assert.deepEqual(
-    summaryLines([comparison([0.98, 0.99], [0.96, 0.98]), comparison([200], [150], returns)], terminal),
+    summaryLines(
+      [comparison([0.98, 0.99], [0.96, 0.98]), broken, comparison([200], [150], returns)],
+      terminal,
+    ),
     [
-      '✓ net  accuracy: fp32 0.985, bf16 0.970, 1.5 points apart, 00:42',
-      '✗ net  mean return: fp32 200.0, bf16 150.0, 25.0 points apart, 00:20',
+      '✓ net     accuracy: fp32 0.985, bf16 0.970, 1.5 points apart, 00:42',
+      '✗ broken  broken in float32: a',
+      '✗ net     mean return: fp32 200.0, bf16 150.0, 25.0 points apart, 00:20',
     ],
   );
 });

@@ -15,7 +15,8 @@ export const example: Command = {
     'Runs a program of examples/, which is meant to be read: its source is the lesson, its output the proof. ' +
     'A lesson is trained in fp32 and in mixed precision, with two seeds each, in processes of their own; ' +
     'its measure before and after training, time and memory are printed. Exit code 1 if a run misses the goal ' +
-    'of its lesson, or if the means lie more than two points apart. Without a name: lists the examples.',
+    'of its lesson, if the means lie more than two points apart, or if a training fails (all goes on with the next). ' +
+    'Without a name: lists the examples.',
   examples: [
     ['mezzo example', 'what there is'],
     ['mezzo example resnet18', 'a lesson, in fp32 and mixed precision'],

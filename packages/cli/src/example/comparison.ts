@@ -1,3 +1,4 @@
+import { MezzoError } from '@mezzo/libtorch/errors';
 import type { Description } from './lessons.ts';
 import type { Training } from './training.ts';
 
@@ -25,6 +26,22 @@ export interface Comparison extends Description {
   readonly reached: boolean;
   /** Whether the goal was reached and the gap is at most `ALLOWED_GAP`. */
   readonly passed: boolean;
+}
+
+/** A lesson that threw. */
+export interface FailedLesson {
+  readonly name: string;
+  readonly passed: false;
+  readonly error: { readonly code: string; readonly message: string; readonly hint?: string | undefined };
+}
+
+export function failedLesson(name: string, thrown: unknown): FailedLesson {
+  if (thrown instanceof MezzoError) {
+    const { code, message, hint } = thrown;
+    return { name, passed: false, error: { code, message, hint } };
+  }
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return { name, passed: false, error: { code: 'INTERNAL', message } };
 }
 
 export function sideOf(dtype: string, trainings: readonly Training[]): Side {

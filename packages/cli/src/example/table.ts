@@ -1,6 +1,6 @@
 import { clock, decimalBytes, general } from '../number-format.ts';
 import type { Terminal } from '../terminal.ts';
-import { ALLOWED_GAP, type Comparison, type Side } from './comparison.ts';
+import { ALLOWED_GAP, type Comparison, type FailedLesson, type Side } from './comparison.ts';
 
 const SHORT: Readonly<Record<string, string>> = { float32: 'fp32', bfloat16: 'bf16', float16: 'fp16' };
 
@@ -50,9 +50,15 @@ function verdict({ passed, reached, goal, gap, measure }: Comparison, { green, r
 }
 
 /** One line an example. */
-export function summaryLines(comparisons: readonly Comparison[], { green, red }: Terminal): string[] {
-  const width = Math.max(...comparisons.map(({ name }) => name.length));
-  return comparisons.map(({ name, measure, fp32, amp, gap, passed }) => {
+export function summaryLines(
+  examples: readonly (Comparison | FailedLesson)[],
+  { green, red }: Terminal,
+): string[] {
+  const width = Math.max(...examples.map(({ name }) => name.length));
+  return examples.map((example) => {
+    const { name, passed } = example;
+    if ('error' in example) return `${red('✗')} ${name.padEnd(width)}  ${firstLine(example.error.message)}`;
+    const { measure, fp32, amp, gap } = example;
     const digits = Math.abs(fp32.trained) < 10 ? 3 : 1;
     const [a, b] = [fp32, amp].map(({ dtype, trained }) => `${SHORT[dtype]} ${trained.toFixed(digits)}`);
     const took = clock(
@@ -62,3 +68,5 @@ export function summaryLines(comparisons: readonly Comparison[], { green, red }:
     return `${mark} ${name.padEnd(width)}  ${measure}: ${a}, ${b}, ${gap.toFixed(1)} points apart, ${took}`;
   });
 }
+
+const firstLine = (text: string) => text.split('\n', 1)[0]!;

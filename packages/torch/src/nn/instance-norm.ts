@@ -1,10 +1,8 @@
 import { TorchError } from '@mezzo/libtorch';
-import { ones, scalarTensor, zeros } from '../tensor/creation.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { instanceNorm } from './functional/normalization.ts';
-import { type FactoryOptions, Layer } from './layer.ts';
-import { Parameter } from './parameter.ts';
-import { pythonBool, pythonFloat } from './python-repr.ts';
+import type { FactoryOptions } from './layer.ts';
+import { NormBase } from './norm-base.ts';
 
 export interface InstanceNormLayerOptions extends FactoryOptions {
   eps?: number;
@@ -17,41 +15,10 @@ export interface InstanceNormLayerOptions extends FactoryOptions {
 }
 
 /** Every channel of every sample for itself (Ulyanov et al. 2016). */
-abstract class InstanceNorm extends Layer {
-  static override readonly stateNames = {
-    runningMean: 'running_mean',
-    runningVar: 'running_var',
-    numBatchesTracked: 'num_batches_tracked',
-  };
-  static override readonly optionalState = ['num_batches_tracked'];
-
-  readonly numFeatures: number;
-  eps: number;
-  momentum: number | null;
-  readonly affine: boolean;
-  readonly trackRunningStats: boolean;
-  weight: Parameter | null;
-  bias: Parameter | null;
-  declare runningMean: Tensor | null;
-  declare runningVar: Tensor | null;
-  declare numBatchesTracked: Tensor | null;
-
+abstract class InstanceNorm extends NormBase {
   constructor(numFeatures: number, options: InstanceNormLayerOptions = {}) {
-    super();
-    const { eps = 1e-5, momentum = 0.1, affine = false, bias = true, trackRunningStats = false } = options;
-    this.numFeatures = numFeatures;
-    this.eps = eps;
-    this.momentum = momentum;
-    this.affine = affine;
-    this.trackRunningStats = trackRunningStats;
-    this.weight = affine ? new Parameter(ones([numFeatures], options)) : null;
-    this.bias = affine && bias ? new Parameter(zeros([numFeatures], options)) : null;
-    this.registerBuffer('runningMean', trackRunningStats ? zeros([numFeatures], options) : null);
-    this.registerBuffer('runningVar', trackRunningStats ? ones([numFeatures], options) : null);
-    this.registerBuffer(
-      'numBatchesTracked',
-      trackRunningStats ? scalarTensor(0, 'int64', options.device) : null,
-    );
+    const { affine = false, trackRunningStats = false } = options;
+    super(numFeatures, { ...options, affine, trackRunningStats });
   }
 
   /** Dimensions of an input without a batch. */
@@ -86,14 +53,6 @@ abstract class InstanceNorm extends Layer {
       momentum: this.momentum ?? 0,
       eps,
     });
-  }
-
-  override extraRepr(): string {
-    return (
-      `${this.numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${this.momentum ?? 'None'}, ` +
-      `affine=${pythonBool(this.affine)}, bias=${pythonBool(this.bias !== null)}, ` +
-      `track_running_stats=${pythonBool(this.trackRunningStats)}`
-    );
   }
 }
 

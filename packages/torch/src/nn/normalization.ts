@@ -1,12 +1,11 @@
 import { TorchError } from '@mezzo/libtorch';
-import { noGrad } from '../autograd/modes.ts';
-import { empty, ones, scalarTensor, zeros } from '../tensor/creation.ts';
+import { ones, zeros } from '../tensor/creation.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { silu } from './functional/activation.ts';
 import { batchNormSilu, fusesBatchNormSilu } from './functional/batch-norm-silu.ts';
 import { batchNorm, groupNorm, layerNorm } from './functional/normalization.ts';
-import { ones_, zeros_ } from './init.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
+import { NormBase } from './norm-base.ts';
 import { Parameter } from './parameter.ts';
 import { pythonBool, pythonFloat } from './python-repr.ts';
 
@@ -14,70 +13,18 @@ export interface BatchNormLayerOptions extends FactoryOptions {
   eps?: number;
   /** Share of the batch in the running statistics; null: the mean over all batches. */
   momentum?: number | null;
-  /** Train a scale and, unless `bias` is false, a shift. */
+  /** Train a scale and, unless `bias` is false, a shift. Default: true. */
   affine?: boolean;
   bias?: boolean;
+  /** Keep running statistics and use them in eval mode. Default: true. */
   trackRunningStats?: boolean;
 }
 
 /** Ioffe and Szegedy 2015. eps and momentum may be changed after construction. */
-abstract class BatchNorm extends Layer {
-  static override readonly stateNames = {
-    runningMean: 'running_mean',
-    runningVar: 'running_var',
-    numBatchesTracked: 'num_batches_tracked',
-  };
-  static override readonly optionalState = ['num_batches_tracked'];
-
-  readonly numFeatures: number;
-  eps: number;
-  momentum: number | null;
-  readonly affine: boolean;
-  readonly trackRunningStats: boolean;
-  weight: Parameter | null;
-  bias: Parameter | null;
-  declare runningMean: Tensor | null;
-  declare runningVar: Tensor | null;
-  declare numBatchesTracked: Tensor | null;
-
+abstract class BatchNorm extends NormBase {
   constructor(numFeatures: number, options: BatchNormLayerOptions = {}) {
-    super();
-    const { eps = 1e-5, momentum = 0.1, affine = true, bias = true, trackRunningStats = true } = options;
-    this.numFeatures = numFeatures;
-    this.eps = eps;
-    this.momentum = momentum;
-    this.affine = affine;
-    this.trackRunningStats = trackRunningStats;
-    this.weight = affine ? new Parameter(empty([numFeatures], options)) : null;
-    this.bias = affine && bias ? new Parameter(empty([numFeatures], options)) : null;
-    const tracked = <T>(make: () => T): T | null => (trackRunningStats ? make() : null);
-    this.registerBuffer(
-      'runningMean',
-      tracked(() => zeros([numFeatures], options)),
-    );
-    this.registerBuffer(
-      'runningVar',
-      tracked(() => ones([numFeatures], options)),
-    );
-    this.registerBuffer(
-      'numBatchesTracked',
-      tracked(() => scalarTensor(0, 'int64', options.device)),
-    );
-    this.resetParameters();
-  }
-
-  resetRunningStats(): void {
-    noGrad(() => {
-      this.runningMean?.zero_();
-      this.runningVar?.fill_(1);
-      this.numBatchesTracked?.zero_();
-    });
-  }
-
-  resetParameters(): void {
-    this.resetRunningStats();
-    if (this.weight !== null) ones_(this.weight);
-    if (this.bias !== null) zeros_(this.bias);
+    const { affine = true, trackRunningStats = true } = options;
+    super(numFeatures, { ...options, affine, trackRunningStats });
   }
 
   /** Throws unless the input has the dimensions of this layer. */
@@ -118,15 +65,6 @@ abstract class BatchNorm extends Layer {
     this.numBatchesTracked?.add_(1);
     // sync: a cumulative mean needs the count on the host
     return this.momentum ?? 1 / Number(this.numBatchesTracked?.item() ?? 1);
-  }
-
-  override extraRepr(): string {
-    const momentum = this.momentum ?? 'None';
-    return (
-      `${this.numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${momentum}, ` +
-      `affine=${pythonBool(this.affine)}, bias=${pythonBool(this.bias !== null)}, ` +
-      `track_running_stats=${pythonBool(this.trackRunningStats)}`
-    );
   }
 }
 
