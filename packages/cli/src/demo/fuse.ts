@@ -9,7 +9,7 @@ import { keepOutcome, keptOutcome } from './kept-outcome.ts';
 import type { DemoSettings } from './options.ts';
 import { numbersOf, shortRecipe, trainRun } from './train-run.ts';
 
-const EPOCHS = 40;
+const EPOCHS = 20;
 const BLOCKS = 'yolo11n';
 
 /** A network of the story; each is trained on the same pairs with the same recipe. */

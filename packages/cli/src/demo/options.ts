@@ -6,10 +6,10 @@ export const demoOptions = {
     default: 'runs/demo',
     help: 'folder for the pictures, the runs and the predictions',
   },
-  epochs: { type: 'int', default: null, range: [1, 1000], help: 'epochs of each run; 10, in fuse 40' },
+  epochs: { type: 'int', default: null, range: [1, 1000], help: 'epochs of each run; 10, in fuse 20' },
   train: { type: 'int', default: 256, range: [16, 1e5], help: 'pictures to train on' },
   val: { type: 'int', default: 48, range: [4, 1e5], help: 'held-out pictures' },
-  pairs: { type: 'int', default: 300, range: [10, 1e5], help: 'fuse: pairs, a fifth of them held out' },
+  pairs: { type: 'int', default: 600, range: [10, 1e5], help: 'fuse: pairs, a fifth of them held out' },
   preset: {
     type: 'choice',
     choices: ['night', 'clear-ir'],
