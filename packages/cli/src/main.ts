@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --initial-old-space-size=128
 import { runProgram } from './program.ts';
 import { openTerminal } from './terminal.ts';
 

@@ -20,7 +20,7 @@ import type { TrainEvent } from './engine/event.ts';
 import { largestStride, wholeStrides } from './engine/image-size.ts';
 import { measure } from './engine/measure.ts';
 import { decodingOf, type ModelSource, makeEvaluable, openModel } from './engine/model-source.ts';
-import { choosePrecision } from './engine/precision.ts';
+import { inferencePrecision } from './engine/precision.ts';
 import type { DetectionReport } from './engine/report.ts';
 import { createRunFolder } from './engine/run-folder.ts';
 import { useComputeThreads } from './engine/threads.ts';
@@ -191,13 +191,11 @@ export class YOLO {
     { signal, onEvent, ...options }: PredictOptions & CallHooks = {},
   ): AsyncGenerator<Prediction> {
     const settings = resolveSettings('predict', options);
-    const images = await this.imagesOf(source, settings, this.emitter(onEvent));
+    const emit = this.emitter(onEvent);
+    const images = await this.imagesOf(source, settings, emit);
     const device = selectDevice(settings.device);
-    const precision = choosePrecision(
-      settings.half ? (device === 'cpu' ? 'bf16' : 'fp16') : false,
-      device,
-      null,
-    );
+    const precision = inferencePrecision(settings.half, device);
+    if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
     useComputeThreads();
     const network = this.inference.of(this.model);
     network.to({ device, memoryFormat: precision.channelsLast ? 'channels_last' : 'contiguous' });

@@ -40,7 +40,7 @@ export class SideProcess {
   static async node(program: string, settings: object, threads?: number): Promise<SideProcess> {
     const env = threads === undefined ? process.env : { ...process.env, OMP_NUM_THREADS: String(threads) };
     const file = fileURLToPath(new URL(program, import.meta.url));
-    const args = [file, JSON.stringify(settings)];
+    const args = [...process.execArgv, file, JSON.stringify(settings)];
     return SideProcess.ready(new SideProcess(`process ${program}`, process.execPath, args, env));
   }
 

@@ -72,7 +72,7 @@ async function firstStep(
   };
   const words = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
   const begun = performance.now();
-  const child = spawn(process.execPath, [MAIN, 'train', ...words, '--json'], {
+  const child = spawn(process.execPath, [...process.execArgv, MAIN, 'train', ...words, '--json'], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   const since = () => (performance.now() - begun) / 1000;

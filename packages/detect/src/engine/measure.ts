@@ -17,7 +17,7 @@ import { evaluate } from './evaluate.ts';
 import type { TrainEvent } from './event.ts';
 import { largestStride, wholeStrides } from './image-size.ts';
 import { RunPictures } from './pictures.ts';
-import { choosePrecision } from './precision.ts';
+import { inferencePrecision } from './precision.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 import { createRunFolder, fileSystemError } from './run-folder.ts';
 import { useComputeThreads } from './threads.ts';
@@ -53,7 +53,8 @@ export async function measure({
     );
   }
   const device = selectDevice(settings.device);
-  const precision = choosePrecision(settings.half ? halfOf(device) : false, device, null);
+  const precision = inferencePrecision(settings.half, device);
+  if (precision.warning) emit({ event: 'message', level: 'warning', text: precision.warning });
   const set = await readDataYaml(data, { datasetsDir: settings.datasets_dir, splits: [settings.split] });
   const { modalities } = model.description.table;
   const { modality } = trainedOn;
@@ -139,10 +140,6 @@ function missingFrom(shown: Shown, { missing }: ValSettings): Modality | null {
   throw new ConfigError('BAD_OPTION', `missing=${missing}: the network has one stream and takes no pairs`, {
     option: 'missing',
   });
-}
-
-function halfOf(device: string): 'fp16' | 'bf16' {
-  return device === 'cpu' ? 'bf16' : 'fp16';
 }
 
 function writeJson(file: string, value: unknown): void {

@@ -47,6 +47,14 @@ export function choosePrecision(
   };
 }
 
+/** What `half=` means on a device: fp16 on a CUDA device, bf16 on a CPU that computes in it natively, else fp32. */
+export function inferencePrecision(half: boolean, device: DeviceName): RunPrecision {
+  const onCpu = deviceType(device) === 'cpu';
+  const chosen = choosePrecision(half && (onCpu || 'fp16'), device, null);
+  if (!half || chosen.enabled) return chosen;
+  return { ...chosen, warning: `half=true: the network runs in fp32, because ${chosen.reason}` };
+}
+
 function describeDevice(device: DeviceName): AmpDevice {
   if (deviceType(device) === 'cuda')
     return { type: 'cuda', capability: native().cudaCapability(deviceIndex(device)) };

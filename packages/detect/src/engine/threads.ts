@@ -1,14 +1,11 @@
 import { availableCores } from '@mezzo/libtorch';
-import { autocast, forkRng, scope, setNumThreads } from '@mezzo/torch';
-import type { TrainBatch } from '../data/train-loader.ts';
-import type { HeadMaps } from '../models/decode.ts';
-import type { ImageBlock } from './batch-memory.ts';
-import { imagesOf } from './batches.ts';
-import { deviceType } from './device.ts';
-import { toInput } from './images.ts';
-import type { Run } from './run.ts';
+import { setNumThreads } from '@mezzo/torch';
+import type { WindowObserver } from './window-observer.ts';
 
-const STEPS = 3;
+/** Steps with each number of threads; the first warms up: kernels are chosen and memory is taken for its shapes. */
+const STEPS = 4;
+/** A number is given up after one step that takes so many times as long as the best of another one. */
+const HOPELESS = 4;
 
 /** Compute threads that the user asked for with OMP_NUM_THREADS; null leaves the choice to Mezzo. */
 export function askedThreads(env: NodeJS.ProcessEnv = process.env): number | null {
@@ -24,48 +21,45 @@ export function useComputeThreads(): number {
 }
 
 /**
- * Finds by trial how many compute threads train fastest beside the loader: both share the cores, and on a busy machine
- * fewer threads can be many times faster. Works on a copy of the model, so the run itself is not touched.
+ * Finds in the first steps of a run how many compute threads train it fastest beside the loader: both share the cores,
+ * and on a busy machine fewer threads can be many times faster. Half of the cores come first: never far from the best.
  */
-export async function fastestThreads(run: Run): Promise<{ threads: number; seconds: Map<number, number> }> {
-  const cores = availableCores();
-  const candidates = [...new Set([cores, cores - 1, Math.ceil(cores / 2)])].filter((count) => count > 0);
-  const seconds = new Map<number, number>();
-  const step = trialStep(run);
-  for (const threads of candidates) {
-    setNumThreads(threads);
-    const times: number[] = [];
-    let begun = performance.now();
-    // The first batch warms up: kernels are chosen and memory is taken for its shapes.
-    for await (const batch of run.train.epoch(0)) {
-      step(batch);
-      batch.memory.release();
-      times.push((performance.now() - begun) / 1000);
-      begun = performance.now();
-      if (times.length > STEPS) break;
-    }
-    seconds.set(threads, Math.min(...times.slice(Math.min(1, times.length - 1))));
+export class ThreadTrial implements WindowObserver {
+  readonly name = 'threads';
+  private readonly candidates: readonly number[];
+  private readonly decided: (threads: number, seconds: ReadonlyMap<number, number>) => void;
+  /** Of the fastest step with each candidate tried so far. */
+  private readonly seconds = new Map<number, number>();
+  /** With the present candidate, from step to step. */
+  private times: number[] = [];
+  private begun = 0;
+
+  /** @param decided is told the number of threads, and the seconds of a step with each that was tried */
+  constructor(decided: (threads: number, seconds: ReadonlyMap<number, number>) => void) {
+    const cores = availableCores();
+    const half = Math.ceil(cores / 2);
+    this.candidates = [...new Set([half, Math.max(half, cores - 1), cores])];
+    this.decided = decided;
+    setNumThreads(half);
   }
-  const threads = candidates.reduce((best, count) =>
-    seconds.get(count)! < seconds.get(best)! ? count : best,
-  );
-  setNumThreads(threads);
-  return { threads, seconds };
-}
 
-type Batch = TrainBatch<ImageBlock>;
+  beforeBatch(): void {
+    const { candidates, seconds, times } = this;
+    const threads = candidates[seconds.size];
+    if (threads === undefined) return;
+    const now = performance.now();
+    if (this.begun > 0) times.push((now - this.begun) / 1000);
+    this.begun = now;
+    const hopeless = times.length > 0 && times.at(-1)! > HOPELESS * Math.min(...seconds.values());
+    if (times.length < STEPS && !hopeless) return;
+    seconds.set(threads, Math.min(...times.slice(hopeless ? 0 : 1)));
+    this.times = [];
+    const next = candidates[seconds.size];
+    setNumThreads(next ?? this.fastest());
+    if (next === undefined) this.decided(this.fastest(), seconds);
+  }
 
-/** Forward, loss and backward of a copy whose gradients are dropped. */
-function trialStep({ model, loss, device, precision }: Run): (batch: Batch) => void {
-  // Building the copy draws random numbers, which the run must not miss.
-  const copy = forkRng(() => model.clone());
-  copy.train();
-  const region = { device: deviceType(device), dtype: precision.dtype, enabled: precision.enabled } as const;
-  return (batch) =>
-    scope(() => {
-      const input = toInput(imagesOf(batch), device, precision, batch.input);
-      const maps = autocast(region, () => copy.forward(input)) as HeadMaps;
-      loss.forward(maps, batch.targets).total.backward();
-      copy.zeroGrad();
-    });
+  private fastest(): number {
+    return [...this.seconds].reduce((best, one) => (one[1] < best[1] ? one : best))[0];
+  }
 }

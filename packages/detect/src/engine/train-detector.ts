@@ -25,7 +25,7 @@ import { openResume, resumedSettings } from './resume.ts';
 import type { FollowedRun, Run } from './run.ts';
 import { RunFiles } from './run-files.ts';
 import { createRunFolder } from './run-folder.ts';
-import { askedThreads, fastestThreads } from './threads.ts';
+import { askedThreads, ThreadTrial } from './threads.ts';
 import { Training } from './train.ts';
 import type { WindowObserver } from './window-observer.ts';
 
@@ -119,7 +119,7 @@ async function tryTraining(
   const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots);
   let training: Training | undefined;
   try {
-    await setThreads(run, resume?.state.threads, emit);
+    const trial = threadTrial(run, resume?.state.threads, emit);
     emit(startEvent(run, Math.min((resume?.state.epoch ?? 0) + 1, settings.epochs)));
     for (const event of attempt.recovered) files.log(event);
     if (!resume && attempt.recovered.length === 0) advise(run, emit, files);
@@ -131,7 +131,7 @@ async function tryTraining(
       {
         emit,
         memoryLimit,
-        observers: [...observersOf(run), ...observers(run)],
+        observers: [...observersOf(run), ...observers(run), ...trial],
         ...(signal ? { signal } : {}),
       },
       resume?.state,
@@ -160,17 +160,19 @@ async function tryTraining(
   }
 }
 
-/** A resumed run keeps its number of threads: results depend on it in the last bits. */
-async function setThreads(run: Run, before: number | undefined, emit: TrainRequest['emit']): Promise<void> {
-  if (askedThreads() !== null || run.device !== 'cpu' || availableCores() === 1) return;
-  if (before !== undefined) return setNumThreads(before);
-  const { threads, seconds } = await fastestThreads(run);
-  const times = [...seconds].map(([count, time]) => `${count}: ${time.toFixed(2)} s a step`).join(', ');
-  emit({
-    event: 'message',
-    level: 'info',
-    text: `Compute threads: ${threads} (measured beside the loader, ${times})`,
-  });
+/** Tries the compute threads, unless the user chose them. A resumed run keeps its number: results depend on it in the last bits. */
+function threadTrial(run: Run, before: number | undefined, emit: TrainRequest['emit']): WindowObserver[] {
+  if (askedThreads() !== null || run.device !== 'cpu' || availableCores() === 1) return [];
+  if (before !== undefined) {
+    setNumThreads(before);
+    return [];
+  }
+  const decided = (threads: number, seconds: ReadonlyMap<number, number>) => {
+    const times = [...seconds].map(([count, time]) => `${count}: ${time.toFixed(2)} s a step`).join(', ');
+    const text = `Compute threads: ${threads} (measured beside the loader, ${times})`;
+    emit({ event: 'message', level: 'info', text });
+  };
+  return [new ThreadTrial(decided)];
 }
 
 /** Once, at the beginning of a run; not with verbose=false. */

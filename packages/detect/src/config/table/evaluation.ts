@@ -53,7 +53,7 @@ export const evaluationOptions = {
     type: 'bool',
     default: false,
     commands: SUPPRESSION,
-    help: 'run the network in fp16; on a CPU without native fp16 in fp32, with a warning; export: write fp16 weights, if all of them fit',
+    help: 'run the network in 16 bits, fp16 on a GPU, bf16 on a CPU with native bf16 (elsewhere fp32, with a warning); export: write fp16 weights, if all of them fit',
   },
   save_json: {
     type: 'bool',
