@@ -1,5 +1,6 @@
 #include "environment.h"
 #include "register.h"
+#include "register_distributed.h"
 
 namespace {
 
@@ -31,6 +32,8 @@ napi_value init(napi_env env, napi_value exports) {
     registerMachine(env, exports);
     registerCuda(env, exports);
     registerImage(env, exports);
+    registerDistributed(env, exports);
+    registerReducer(env, exports);
   } catch (...) {
     throwIntoJs(env);
     return nullptr;
