@@ -14,4 +14,4 @@ for line in sys.stdin:
     started = time.perf_counter()
     for _ in range(count):
         torch.add(a, b)
-    print(json.dumps({"seconds": [(time.perf_counter() - started) / count]}), flush=True)
+    print(json.dumps({"samples": [(time.perf_counter() - started) / count]}), flush=True)

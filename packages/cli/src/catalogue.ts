@@ -70,7 +70,7 @@ export const CATALOGUE: readonly Entry[] = [
   },
   {
     name: 'example',
-    summary: 'run a program of examples/',
+    summary: 'train an example in fp32 and in mixed precision, and compare',
     load: async () => (await import('./commands/example.ts')).example,
   },
   {
@@ -107,7 +107,6 @@ export const CATALOGUE: readonly Entry[] = [
 
 /** Words that other programs know and Mezzo answers with a sentence. */
 export const ABSENT: Readonly<Record<string, string>> = {
-  example: 'The example programs are not there yet.',
   ui: 'The live page is not there yet.',
   track: 'Mezzo has no tracker.',
   tune: 'Mezzo does not search for hyperparameters.',

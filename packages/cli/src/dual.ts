@@ -20,11 +20,10 @@ export function dualTraining(options: TrainOptions): TrainOptions {
 }
 
 /** @throws {UsageError} when the network takes pictures of one sensor */
-export function requireDual(model: YOLO): void {
+export function requireDual(
+  model: YOLO,
+  hint = 'mezzo train-dual trains networks of two; train, val and predict are the commands for this one',
+): void {
   if (model.modalities !== null) return;
-  throw new UsageError(
-    'USAGE',
-    `${model.name} is a network of one stream: it takes no pairs`,
-    'mezzo train-dual trains networks of two; train, val and predict are the commands for this one',
-  );
+  throw new UsageError('USAGE', `${model.name} is a network of one stream: it takes no pairs`, hint);
 }

@@ -115,7 +115,10 @@ test('wrong usage: one error, a hint, exit code 2, nothing on stdout', async () 
       ['data', 'night', 'out=somewhere', 'preset=day'],
       ['error: preset=day: expected one of night, clear-ir'],
     ],
-    [['bench', 'nothing'], ['error: mezzo bench runs one suite: overhead, loader, step, amp, memory']],
+    [
+      ['bench', 'nothing'],
+      ['error: mezzo bench runs one suite: overhead, step, epoch, loader, memory, infer, startup, amp, gpu'],
+    ],
   ] as const) {
     assert.deepEqual(
       await mezzo(words),

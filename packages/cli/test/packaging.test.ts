@@ -16,7 +16,7 @@ import { type Outcome, ROOT, run } from './mezzo.ts';
 
 const project = mkdtempSync(join(tmpdir(), 'mezzo-project-'));
 const modules = join(project, 'node_modules');
-const PACKAGES = ['libtorch', 'torch', 'precision', 'detect', 'cli'];
+const PACKAGES = ['libtorch', 'torch', 'precision', 'keras', 'detect', 'cli'];
 
 after(() => rmSync(project, { recursive: true }));
 
@@ -74,7 +74,7 @@ test('the packages hold what they need: no tests, no sources but the C++ ones, t
 
 test("the README's snippets compile under strict and run in an empty ESM project", async () => {
   const codes = snippets();
-  assert.equal(codes.length, 2);
+  assert.equal(codes.length, 3);
   const files = codes.map((code, index) => {
     const small = code.replace('epochs: 100, imgsz: 640', 'epochs: 1, imgsz: 64, batch: 4, plots: false');
     writeFileSync(join(project, `snippet${index}.ts`), small);
@@ -100,7 +100,9 @@ test("the README's snippets compile under strict and run in an empty ESM project
   const env = { OMP_NUM_THREADS: '1' };
   const [first] = await Promise.all([
     done(run(process.execPath, [join(project, 'out', 'snippet0.js')], env, project)),
-    done(run(process.execPath, [join(project, 'out', 'snippet1.js')], env, project)),
+    ...[1, 2].map((index) =>
+      done(run(process.execPath, [join(project, 'out', `snippet${index}.js`)], env, project)),
+    ),
   ]);
   assert.match(first, /^1 \d/);
 });

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { ROOT, run } from './mezzo.ts';
 
 /** The layers from the bottom up: a package imports only from those before it. */
-const LAYERS = ['libtorch', 'torch', 'precision', 'detect', 'cli'];
+const LAYERS = ['libtorch', 'torch', 'precision', 'keras', 'detect', 'cli'];
 
 const PACKAGES = join(ROOT, 'packages');
 
@@ -23,7 +23,7 @@ function imports(file: string): string[] {
   );
 }
 
-test('imports point downwards: cli, detect, precision, torch, libtorch', () => {
+test('imports point downwards: cli, detect, keras, precision, torch, libtorch', () => {
   for (const [level, name] of LAYERS.entries()) {
     const home = join(PACKAGES, name);
     const { dependencies = {} } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8')) as {

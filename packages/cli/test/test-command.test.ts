@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { findTestFiles } from '../src/test-runner/files.ts';
 import { runTestFile } from '../src/test-runner/run-file.ts';
+import { ROOT } from './mezzo.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mezzo-runner-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -63,7 +64,13 @@ test('tests run with one compute thread', async () => {
 
 test('finds the test files of all packages, by parts of names, campaigns only when asked', async () => {
   const all = (await findTestFiles([], false)).map(({ name }) => name);
-  assert.ok(all.includes('cli/test-command') && all.includes('detect/config-words'));
+  for (const name of readdirSync(join(ROOT, 'packages'))) {
+    assert.ok(
+      all.some((file) => file.startsWith(`${name}/`)),
+      `none of ${name}`,
+    );
+  }
+  assert.ok(all.includes('cli/test-command') && all.includes('examples/regression'));
   assert.ok(all.every((name) => !name.endsWith('.long')));
   assert.deepEqual(
     (await findTestFiles(['cli/test-command', 'config-words'], true)).map(({ name }) => name),

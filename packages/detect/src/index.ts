@@ -1,4 +1,5 @@
 export { MezzoError } from '@mezzo/libtorch';
+export { type AnchorTargets, MaxIouAssigner, type MaxIouOptions } from './assign/max-iou.ts';
 export { TaskAlignedAssigner } from './assign/task-aligned.ts';
 export { AUGMENTATION_DEFAULTS, AUGMENTATION_KEYS, type Augmentation } from './augment/augmentation.ts';
 export { PAIR_AUGMENTATION_DEFAULTS, type PairAugmentation } from './augment/pair-draw.ts';
@@ -33,11 +34,14 @@ export {
 } from './data/to-yolo.ts';
 export { type TrainBatch, TrainLoader, type TrainLoaderOptions } from './data/train-loader.ts';
 export { type ValBatch, type ValImage, ValLoader, type ValLoaderOptions } from './data/val-loader.ts';
+export { FIGURE_NAMES, type FigureName } from './datasets/figures.ts';
 export type { NightLayoutName } from './datasets/night/layout.ts';
 export type { NightPresetName } from './datasets/night/presets.ts';
 export { generateNight, type NightOptions, type NightSet } from './datasets/night.ts';
+export { drawPicture, type Picture } from './datasets/picture.ts';
 export { generateShapes, type ShapesOptions, type ShapesSet } from './datasets/shapes.ts';
 export { BatchMemory } from './engine/batch-memory.ts';
+export { type DeviceName, selectDevice } from './engine/device.ts';
 export { ModelEma } from './engine/ema.ts';
 export type {
   AdviceEvent,
@@ -91,12 +95,29 @@ export { streamOf } from './fusion/streams.ts';
 export { type SingleStream, transferIntoStreams } from './fusion/transfer.ts';
 export type { Criterion, LossResult } from './loss/criterion.ts';
 export { DetectionLoss } from './loss/detection.ts';
+export { type FocalOptions, sigmoidFocalLoss } from './loss/focal.ts';
+export { boxIouMatrix, type IouKind, type IouOptions, pairwiseIou } from './loss/iou.ts';
 export { lossOf } from './loss/loss-of.ts';
 export { cocoStats } from './metrics/coco.ts';
 export { DetectionMetrics, type DetectionResult } from './metrics/detection.ts';
+export type { Detections, Targets } from './metrics/detections.ts';
+export {
+  type NmsDetections,
+  type NmsOptions,
+  nms,
+  nonMaxSuppression,
+  PREDICTION_NMS,
+  VALIDATION_NMS,
+} from './metrics/nms.ts';
+export { type Level, levelsOf } from './models/anchors.ts';
+export { Bottleneck, Conv, type ConvOptions, SPPF, Upsample } from './models/blocks.ts';
+export { decodeBoxes, encodeBoxes } from './models/box-deltas.ts';
 export { buildModel, type DetectionModel } from './models/build.ts';
+export { C2f, C3, C3k2 } from './models/cross-stage.ts';
+export { joinLevels } from './models/decode.ts';
 export { modelNames, resolveModel } from './models/description.ts';
 export { profileModel } from './models/profile.ts';
+export { type PyramidAnchorOptions, pyramidAnchors } from './models/pyramid-anchors.ts';
 export { transferWeights } from './models/transfer.ts';
 export {
   type CheckedPrecision,

@@ -1,3 +1,7 @@
 import { testFusions } from './dual-runs.ts';
 
-testFusions(['decision', 'gated', 'cross-attention']);
+testFusions([
+  ['decision', 'yolo11n'],
+  ['gated', 'yolov8n'],
+  ['cross-attention', 'yolo11n'],
+]);

@@ -27,16 +27,21 @@ export function nightRuns() {
     options,
     /** Folder of the visible pictures to validate on. */
     images: path.join(night, 'images', 'val'),
+    folder,
     weights: (name: string, which: 'best' | 'last') =>
       path.join(folder, name, 'weights', `${which}.safetensors`),
   };
 }
 
-/** Trains from YOLO11n's blocks; `stop` interrupts. */
-export async function train(options: TrainOptions, stop?: (event: TrainEvent) => boolean) {
+/** Trains, of YOLO11n's blocks unless named; `stop` interrupts. */
+export async function train(
+  options: TrainOptions,
+  stop?: (event: TrainEvent) => boolean,
+  blocks = 'yolo11n',
+) {
   const controller = new AbortController();
   const messages: string[] = [];
-  const model = await YOLO.load('yolo11n');
+  const model = await YOLO.load(blocks);
   const report = await model.train({
     ...options,
     signal: controller.signal,
@@ -48,16 +53,17 @@ export async function train(options: TrainOptions, stop?: (event: TrainEvent) =>
   return { model, report, messages };
 }
 
-/** Tests that each kind trains, goes on where it was interrupted, is measured and finds things. */
-export function testFusions(kinds: readonly Fusion[]): void {
+/** Tests that each kind trains, goes on where it was interrupted, is measured, finds things and becomes ONNX. */
+export function testFusions(kinds: readonly (readonly [fusion: Fusion, blocks: string])[]): void {
   const { options: base, images, weights } = nightRuns();
-  describe('trains, goes on where it was interrupted, is measured and finds things', () => {
-    for (const fusion of kinds) {
-      test(fusion, async () => {
+  describe('trains, goes on where it was interrupted, is measured, finds things and becomes ONNX', () => {
+    for (const [fusion, blocks] of kinds) {
+      test(`${fusion}, ${blocks}`, async () => {
         const options = { ...base, fusion, ir_channels: fusion === 'mid' ? 3 : 1, modality_dropout: 0.3 };
-        const { model, report } = await train({ ...options, name: fusion });
+        const { model, report } = await train({ ...options, name: fusion }, undefined, blocks);
         assert.deepEqual(model.modalities, { rgb: 3, ir: options.ir_channels });
-        const stopped = train({ ...options, name: `${fusion}-resumed` }, ({ event }) => event === 'step');
+        const again = { ...options, name: `${fusion}-resumed` };
+        const stopped = train(again, ({ event }) => event === 'step', blocks);
         await assert.rejects(stopped, { code: 'INTERRUPTED' });
         const { messages } = await train({ resume: weights(`${fusion}-resumed`, 'last') });
         assert.ok(
@@ -78,6 +84,12 @@ export function testFusions(kinds: readonly Fusion[]): void {
           results.map(({ path: visible, infrared, boxes }) => [visible, infrared, boxes.length]),
           ['00000.jpg', '00001.jpg'].map((name) => [...files.map((folder) => path.join(folder, name)), 2]),
         );
+
+        const { onnx, verification } = await best.export({ imgsz: 64, source: images });
+        assert.deepEqual(onnx!.input, { name: 'images', shape: [1, 3 + options.ir_channels, 64, 64] });
+        // Where onnxruntime is not installed the report says so, and fusion-export.test.ts runs the graph.
+        if (verification!.verified) assert.equal(verification!.images, 2);
+        else assert.equal(verification!.hint, 'npm install onnxruntime-node, and export again');
       });
     }
   });

@@ -1,3 +1,7 @@
 import { testFusions } from './dual-runs.ts';
 
-testFusions(['early', 'data', 'mid']);
+testFusions([
+  ['early', 'yolov8n'],
+  ['data', 'yolo11n'],
+  ['mid', 'yolo11n'],
+]);

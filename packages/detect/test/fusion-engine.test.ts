@@ -78,3 +78,18 @@ test('culprits of a skipped step lie in the stream that overflowed, and the auto
   );
   noGrad(() => assert.match(JSON.stringify(report), new RegExp(`model\\.${last}\\b`)));
 });
+
+test('NaN in the forward pass of one stream: the autopsy names the op, the layer and the stream', () => {
+  const { model, loss } = makeStep('mid', 'fp32').parts;
+  const last = model.description.layers.findLastIndex(
+    ({ index, module }) => module === 'C2PSA' && streamOf(model.description, `model.${index}`) === 'ir',
+  );
+  model.model.at(last).aroundForward((proceed, inputs) => (proceed(...inputs) as Tensor).abs().neg().log());
+  const { fault } = autopsyOfBatch(
+    { model, loss, device: 'cpu', precision: choosePrecision('fp32', 'cpu', false) },
+    { images: batch.images, targets: batch.rows, paths: ['a', 'b'] },
+    { scale: 1 },
+  );
+  assert.deepEqual([fault!.op, fault!.layer], ['aten::log', `model.${last}`]);
+  assert.equal(streamOf(model.description, fault!.layer!), 'ir');
+});

@@ -4,7 +4,8 @@ import { before, describe, test } from 'node:test';
 import { amp } from '@mezzo/torch';
 import { resolveSettings } from '../src/config/index.ts';
 import type { TrainEvent } from '../src/engine/event.ts';
-import { buildScaler } from '../src/engine/loss-scale.ts';
+import { buildScaler, ScaleObserver } from '../src/engine/loss-scale.ts';
+import type { LossesRead } from '../src/engine/window-observer.ts';
 import { choosePrecision, generateShapes, type TrainOptions, YOLO } from '../src/index.ts';
 import { scratchFolder } from './scratch.ts';
 
@@ -89,6 +90,47 @@ test('Y12: a run whose scale reaches the floor ends in an error that names the c
   assert.ok(error.culprits.length > 0 && error.culprits.every((name) => /^model\.|^loss$/.test(name)));
   const skips = events.filter(({ event }) => event === 'skip');
   assert.equal(skips.length, 2);
+});
+
+test('a loss that swings at the start of a run is told once, with the scales and the remedies', () => {
+  const settings = resolveSettings('train', { amp: 'fp16' });
+  const precision = choosePrecision('fp16', 'cpu', null);
+  const run = {
+    settings,
+    scaler: buildScaler(settings, { precision, heals: false }, 'cpu'),
+    optimizer: { rates: () => [0.01, 0.1, 0.01] },
+  } as unknown as LossesRead['run'];
+  const told: TrainEvent[] = [];
+  /** Epochs of ten batches, whose sums begin anew; a resumed run goes on with what was kept. */
+  const read = (observer: ScaleObserver, from: number, to: number) => {
+    let sums = [0, 0, 0];
+    for (let step = from; step <= to; step++) {
+      if (step % 10 === 1) sums = [0, 0, 0];
+      const loss = step % 8 < 4 ? 3 : 9;
+      sums = sums.map((sum) => sum + loss);
+      const batches = ((step - 1) % 10) + 1;
+      const epoch = Math.ceil(step / 10);
+      const emit = (event: TrainEvent) => told.push(event);
+      observer.losses({ run, step, epoch, skipped: 0, scale: 65536, emit, sums, batches });
+    }
+  };
+  const first = new ScaleObserver(settings);
+  read(first, 1, 10);
+  assert.deepEqual(told, []);
+  const resumed = new ScaleObserver(settings);
+  resumed.restore(JSON.parse(JSON.stringify(first.state())));
+  read(resumed, 11, 60);
+  assert.deepEqual(told, [
+    {
+      event: 'message',
+      level: 'warning',
+      text: [
+        'the loss swings: it turned 4 times by a factor of 2 or more in steps 8 to 20, between 9.00 and 27.0',
+        '  likely: no step was left out under a loss scale of 65536; the learning rate is 0.1',
+        '  to do: lower lr0 or lengthen warmup_epochs; a first loss scale from 2^14 to 2^16 (init_scale=16384 or 65536), or scaler=computed, which measures it; amp=bf16 needs no loss scale where the device has it',
+      ].join('\n'),
+    },
+  ]);
 });
 
 test('scaler=computed measures before the first step and skips none', async () => {

@@ -12,7 +12,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { crc32c } from '../src/engine/crc32c.ts';
 import type { EpochEvent } from '../src/engine/event.ts';
 import { EventLog, readEvents } from '../src/engine/events.ts';
 import { ResultsFile, readResults, resultsRow } from '../src/engine/results.ts';
@@ -180,15 +179,6 @@ describe('events.jsonl', () => {
       code: 'NOT_A_FOLDER',
       message: `cannot write in ${missing}: a file is in the way`,
     });
-  });
-});
-
-describe('crc32c', () => {
-  it('gives the values of RFC 3720', () => {
-    assert.equal(crc32c(new Uint8Array(32)), 0x8a9136aa);
-    assert.equal(crc32c(new Uint8Array(32).fill(255)), 0x62a8ab43);
-    assert.equal(crc32c(Uint8Array.from({ length: 32 }, (_, i) => i)), 0x46dd794e);
-    assert.equal(crc32c(new TextEncoder().encode('123456789')), 0xe3069283);
   });
 });
 

@@ -1,3 +1,4 @@
+#include "diagnostics.h"
 #include "environment.h"
 #include "register.h"
 #include "register_distributed.h"
@@ -16,6 +17,7 @@ napi_value init(napi_env env, napi_value exports) {
   using namespace mezzo;
   try {
     Environment::create(env);
+    installAnomalyStacks();
     define<setErrorFactory>(env, exports, "setErrorFactory");
     registerDispatch(env, exports);
     registerTensors(env, exports);
@@ -27,6 +29,8 @@ napi_value init(napi_env env, napi_value exports) {
     registerAutocast(env, exports);
     registerOpPrecision(env, exports);
     registerObserver(env, exports);
+    registerAnomaly(env, exports);
+    registerProfiler(env, exports);
     registerRandom(env, exports);
     registerMemory(env, exports);
     registerMachine(env, exports);

@@ -6,7 +6,7 @@
 // another, the last one filled up; outputs are interleaved whatever their channels.
 #pragma once
 
-#include <node_api.h>
+#include "napi.h"
 
 #include <cstdint>
 #include <vector>

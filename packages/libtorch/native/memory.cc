@@ -26,9 +26,16 @@ Counters& counters() {
   return instance;
 }
 
+void tellProfiler(void* data, int64_t change, int64_t live) {
+  if (!c10::memoryProfilingEnabled()) return;
+  c10::reportMemoryUsageToProfiler(data, change, static_cast<size_t>(live), 0, at::Device(at::kCPU));
+}
+
 void release(void* data) {
   if (data == nullptr) return;
-  counters().liveBytes.fetch_sub(static_cast<int64_t>(malloc_usable_size(data)), std::memory_order_relaxed);
+  const auto size = static_cast<int64_t>(malloc_usable_size(data));
+  const int64_t live = counters().liveBytes.fetch_sub(size, std::memory_order_relaxed) - size;
+  tellProfiler(data, -size, live);
   c10::free_cpu(data);
 }
 
@@ -51,6 +58,7 @@ class CountingAllocator final : public c10::Allocator {
       while (live > peak && !count.peakBytes.compare_exchange_weak(peak, live, std::memory_order_relaxed)) {
       }
       count.allocations.fetch_add(1, std::memory_order_relaxed);
+      tellProfiler(data, size, live);
     }
     return {data, data, &release, at::Device(at::kCPU)};
   }

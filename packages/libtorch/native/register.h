@@ -1,7 +1,7 @@
 // Each subject of the addon adds its functions to the exports.
 #pragma once
 
-#include <node_api.h>
+#include "napi.h"
 
 namespace mezzo {
 

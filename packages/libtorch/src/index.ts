@@ -2,6 +2,7 @@ export { type AmpDefault, type AmpDevice, ampDefault, type Precision } from './a
 export { availableMemory } from './available-memory.ts';
 export { type CompileProgress, compileAddon, findAddon } from './compile.ts';
 export { availableCores, type CpuPrecision, thisCpu } from './cpu.ts';
+export type { NativeAnomaly, NativeProfilerEvent } from './diagnostics.ts';
 export { type Candidate, type Discovery, discoverLibTorch, requireLibTorch } from './discover.ts';
 export type {
   CollectiveName,

@@ -1,3 +1,4 @@
+import type { NativeAnomaly, NativeProfilerEvent } from './diagnostics.ts';
 import type { NativeDistributed } from './distributed.ts';
 import { TorchError } from './errors.ts';
 import type { NativeImage } from './image.ts';
@@ -253,6 +254,20 @@ export interface Native extends NativeImage, NativeDistributed {
   observerLeave(): void;
   /** The layer of gradients that accumulate in these parameters. */
   observerOwn(layer: number, parameters: Float64Array): void;
+  /** Switches anomaly mode, for the whole process. With `checkNan` a backward node that gives NaN fails. */
+  setAnomaly(enabled: boolean, checkNan: boolean): void;
+  anomalyEnabled(): boolean;
+  anomalyChecksNan(): boolean;
+  /** Where the last backward failed under anomaly mode, and what made that node; forgets it. */
+  takeAnomaly(): NativeAnomaly[] | null;
+
+  /** Starts LibTorch's profiler; @throws TorchError BAD_ARGUMENT when it is running. */
+  profilerBegin(cuda: boolean, shapes: boolean, memory: boolean): void;
+  profilerEnd(): NativeProfilerEvent[];
+  /** Opens a label, which the profiler shows around what runs in it. */
+  labelEnter(name: string): void;
+  labelLeave(): void;
+
   /** What autocast does with an operator on a device, asked of its autocast kernel. */
   autocastPolicy(op: number, device: string): { policy: AutocastPolicyName; refusal: string | null };
 

@@ -1,4 +1,5 @@
 export { MezzoError, TorchError } from '@mezzo/libtorch';
+export { didYouMean } from '@mezzo/libtorch/nearest';
 export * as amp from './amp/index.ts';
 export {
   type AutocastOptions,
@@ -10,6 +11,12 @@ export {
   type TrainingStepOptions,
   type WindowResult,
 } from './amp/index.ts';
+export {
+  detectAnomaly,
+  isAnomalyCheckNanEnabled,
+  isAnomalyEnabled,
+  setDetectAnomaly,
+} from './autograd/anomaly.ts';
 export { checkpoint, checkpointSequential } from './autograd/checkpoint.ts';
 export { type BackwardOptions, backward, type GradOptions, grad } from './autograd/grad.ts';
 export * as autograd from './autograd/index.ts';
@@ -29,6 +36,7 @@ export * as ops from './ops/aten.generated.ts';
 export { type OpArgument, type OpFunction, op } from './ops/call.ts';
 export { type FunctionHandler, functionMode } from './ops/function-mode.ts';
 export * as optim from './optim/index.ts';
+export * as profiler from './profiler/index.ts';
 export { forkRng, Generator, getRngState, initialSeed, manualSeed, setRngState } from './random/index.ts';
 export type { RemovableHandle } from './removable-handle.ts';
 export * from './serialize/index.ts';
@@ -38,5 +46,6 @@ export type { DType, MemoryFormat, TypedArray } from './tensor/dtype.ts';
 export { ellipsis, type IndexElement, Slice, slice } from './tensor/index-access.ts';
 export { keep, scope } from './tensor/scope.ts';
 export { type NestedValues, Tensor, type ToOptions } from './tensor/tensor.ts';
+export * as tensorboard from './tensorboard/index.ts';
 export { getNumThreads, setNumThreads } from './threads.ts';
-export { setWarningHandler, type Warning } from './warning.ts';
+export { setWarningHandler, type Warning, warn } from './warning.ts';

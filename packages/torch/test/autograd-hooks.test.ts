@@ -282,6 +282,37 @@ describe('full backward hooks', () => {
     });
   });
 
+  testOnBothThreads('before the module’s own backward replace the gradients of its outputs', () => {
+    scope(() => {
+      const layer = new nn.Linear(2, 1, { bias: false });
+      const seen: number[][] = [];
+      const handle = layer.registerFullBackwardPreHook((self, gradOutput) => {
+        assert.equal(self, layer);
+        return gradOutput.map((gradient) => gradient!.mul(10));
+      });
+      layer.registerFullBackwardPreHook((_, gradOutput) => {
+        seen.push(numbersOf(gradOutput[0]!));
+        return undefined;
+      });
+      layer.registerFullBackwardHook((_, __, gradOutput) => {
+        seen.push(numbersOf(gradOutput[0]!));
+        return undefined;
+      });
+      const x = leaf(1, 2);
+      layer.forward(x).sum().backward();
+      assert.deepEqual(seen.splice(0), [[10], [10]]);
+      assert.deepEqual(numbersOf(layer.weight.grad!), [10, 20]);
+      handle.remove();
+      layer.forward(x).sum().backward();
+      assert.deepEqual(seen, [[1], [1]]);
+      layer.registerFullBackwardPreHook(() => []);
+      assert.throws(() => layer.forward(x).sum().backward(), {
+        code: 'TORCH',
+        message: 'Backward pre hook returned an invalid number of grad_output, got 0, but expected 1',
+      });
+    });
+  });
+
   test('refuse another number of gradients', () => {
     scope(() => {
       const layer = new nn.Linear(2, 1);

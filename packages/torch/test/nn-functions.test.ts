@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { empty, manualSeed, nn, scope, type Tensor, tensor } from '../src/index.ts';
+import { empty, manualSeed, nn, scope, slice, type Tensor, tensor } from '../src/index.ts';
 import { assertClose, load, loadIntegers, numbersOf, type SavedTensor } from './assert-close.ts';
 import { fixture } from './fixture.ts';
 
@@ -30,6 +30,8 @@ function compareAll(results: Record<string, SavedTensor>, calls: Record<string, 
     scope(() => assertClose(call(), results[name]!, name));
   }
 }
+
+const integers = (values: number[] | number[][]) => tensor(values, { dtype: 'int64' });
 
 const filled = (shape: number[], fill: (t: Tensor) => Tensor) => () => {
   manualSeed(0);
@@ -78,6 +80,8 @@ test('losses', () => {
     const { results, ...inputs } = golden.loss;
     const [logits, other, weight] = [load(inputs.logits), load(inputs.other), load(inputs.weight)];
     const [probabilities, classes] = [load(inputs.probabilities), loadIntegers(inputs.classes)];
+    const signs = tensor([1, -1, -1, 1]);
+    const column = (x: Tensor, index: number) => x.select(1, index);
     compareAll(results, {
       mse: () => new nn.MSELoss().forward(logits, other),
       mseSum: () => new nn.MSELoss({ reduction: 'sum' }).forward(logits, other),
@@ -96,6 +100,35 @@ test('losses', () => {
         new nn.BCEWithLogitsLoss({ posWeight: weight, reduction: 'none' }).forward(logits, other),
       klDiv: () => F.klDiv(logits.logSoftmax(1), other.softmax(1), { reduction: 'batchmean' }),
       cosineSimilarity: () => F.cosineSimilarity(logits, other),
+      klDivMean: () =>
+        new nn.KLDivLoss({ logTarget: true }).forward(logits.logSoftmax(1), other.logSoftmax(1)),
+      poisson: () => new nn.PoissonNLLLoss({ full: true }).forward(logits, other.mul(4)),
+      poissonRate: () =>
+        new nn.PoissonNLLLoss({ logInput: false, reduction: 'sum' }).forward(probabilities, other),
+      gaussian: () => new nn.GaussianNLLLoss({ full: true }).forward(logits, other, probabilities),
+      gaussianShared: () =>
+        new nn.GaussianNLLLoss({ reduction: 'none' }).forward(logits, other, column(probabilities, 0)),
+      cosineEmbedding: () => new nn.CosineEmbeddingLoss({ margin: 0.2 }).forward(logits, other, signs),
+      marginRanking: () =>
+        new nn.MarginRankingLoss({ margin: 0.5 }).forward(column(logits, 0), column(other, 0), signs),
+      hingeEmbedding: () => new nn.HingeEmbeddingLoss({ reduction: 'sum' }).forward(column(logits, 1), signs),
+      softMargin: () => new nn.SoftMarginLoss().forward(column(logits, 2), signs),
+      triplet: () => new nn.TripletMarginLoss({ swap: true }).forward(logits, other, probabilities),
+      tripletDistance: () =>
+        new nn.TripletMarginWithDistanceLoss({
+          distanceFunction: (a, b) => F.cosineSimilarity(a, b).rsub(1),
+          swap: true,
+        }).forward(logits, other, probabilities),
+      multiMargin: () => new nn.MultiMarginLoss({ p: 2, weight }).forward(logits, classes),
+      multilabelMargin: () => {
+        const lists = tensor(new Array(4).fill([0, 2, -1]), { dtype: 'int64' });
+        return new nn.MultiLabelMarginLoss().forward(logits, lists);
+      },
+      multilabelSoftMargin: () =>
+        new nn.MultiLabelSoftMarginLoss({ weight }).forward(logits, other.gt(0.5).float()),
+      pairwiseDistance: () => new nn.PairwiseDistance({ p: 1 }).forward(logits, other),
+      pdist: () => F.pdist(logits),
+      cosineSimilarityModule: () => new nn.CosineSimilarity({ dim: 0 }).forward(logits, other),
     });
     assert.throws(() => F.binaryCrossEntropyWithLogits(logits, weight), {
       code: 'VALUE',
@@ -130,6 +163,29 @@ test('nn.functional', () => {
       logSigmoid: () => F.logSigmoid(image),
       softsign: () => F.softsign(image),
       hardtanh: () => F.hardtanh(image, -0.5, 0.5),
+      maxPool1dIndices: () => F.maxPool1dWithIndices(image.at(0), 2)[1],
+      affineGrid: () => {
+        const theta = image.at(0, 0, slice(0, 2), slice(0, 3)).reshape(1, 2, 3);
+        return F.affineGrid(theta, [1, 2, 2, 3], { alignCorners: true });
+      },
+      embeddingBag: () =>
+        F.embeddingBag(
+          integers([
+            [0, 2],
+            [1, 1],
+          ]),
+          image.at(0, 0),
+        ),
+      embeddingBagOffsets: () =>
+        F.embeddingBag(integers([0, 2, 1]), image.at(0, 0), { offsets: integers([0, 1]), mode: 'max' }),
+      gumbelSoftmax: () => {
+        manualSeed(4);
+        return F.gumbelSoftmax(image, { tau: 0.5, dim: 1 });
+      },
+      gumbelSoftmaxHard: () => {
+        manualSeed(4);
+        return F.gumbelSoftmax(image, { hard: true });
+      },
       maxPool2dIndices: () => F.maxPool2dWithIndices(image, 2)[1],
     });
     assert.throws(() => F.interpolate(image, {}), {

@@ -27,8 +27,9 @@ import {
   zeros,
 } from '@mezzo/torch';
 import { mean, pairedRow, timePairs } from './pairs.ts';
+import type { BenchRow } from './report.ts';
 import { type StepMaterial, stepMaterial } from './step-harness.ts';
-import type { BenchRow, Suite } from './suite.ts';
+import type { Suite } from './suite.ts';
 
 /** Pairs of steps a round: the default number of rounds makes more than 200. */
 const PAIRS_A_ROUND = 30;
@@ -62,6 +63,7 @@ const COMPARISONS: readonly (readonly [name: string, a: VariantName, b: VariantN
 export const ampSuite: Suite = {
   name: 'amp',
   about: 'the cost of the transactional step and of the culprit pass, by pairs of steps with an upper bound',
+  size: { imgsz: 320, batch: 8 },
   async run({ threads, rounds, imgsz, batch, note }) {
     setNumThreads(threads);
     // bf16 stands in for fp16, which this CPU may not compute natively: its scaler is meant.

@@ -1,64 +1,70 @@
 import { AUGMENTATION_DEFAULTS, plainMemory, readDataYaml, scanSplit, TrainLoader } from '@mezzo/detect';
-import { MezzoError, native } from '@mezzo/libtorch';
-import { Peer } from './peer.ts';
-import { alternate, type BenchRow, row, type Suite } from './suite.ts';
+import { native } from '@mezzo/libtorch';
+import type { BenchRow } from './report.ts';
+import { SideProcess, withSide } from './side-process.ts';
+import { alternate, requireData, row, type Suite } from './suite.ts';
 
 const EPOCHS_A_ROUND = 2;
 // The default of the option `workers`.
 const TRAINING_WORKERS = 8;
 
-/** Images per second of the training loader: decode, mosaic, affine, colour, flip; nothing cached, no model. */
+/** Images per second of the training loader: decode, mosaic, affine, colour, flip; no model. */
 export const loader: Suite = {
   name: 'loader',
-  about: 'the training loader, against the reference at its best number of workers',
-  async run({ threads, peerPython, rounds, data, imgsz, batch, note }) {
-    if (data === null) {
-      throw new MezzoError('USAGE', 'the suite loader needs a data set', {
-        hint: 'give data=, and imgsz=640',
-      });
-    }
+  about: 'the training loader, against the reference by number of workers, with and without RAM cache',
+  size: { imgsz: 640, batch: 16 },
+  async run(options) {
+    const { threads, peerPython, rounds, imgsz, batch, note } = options;
+    const data = await requireData('loader', options);
     const { images } = await scanSplit(await readDataYaml(data, { splits: ['train'] }), 'train');
-    const mine = new TrainLoader({
-      images,
-      imgsz,
-      batch,
-      channels: 3,
-      augment: AUGMENTATION_DEFAULTS,
-      seed: 0,
-      workers: TRAINING_WORKERS,
-      allocate: plainMemory(),
-      pixels: native(),
-    });
-    let epoch = 0;
-    const ours = async () => {
-      const rates: number[] = [];
-      for (let i = 0; i < EPOCHS_A_ROUND; i++) {
-        const begun = performance.now();
-        for await (const { memory } of mine.epoch(epoch++)) memory.release();
-        rates.push((1000 * images.length) / (performance.now() - begun));
-      }
-      return rates;
+    /** Rates of a loader over a few epochs; the caller warms it up. */
+    const ours = (cacheRam: boolean) => {
+      const loader = new TrainLoader({
+        images,
+        imgsz,
+        batch,
+        channels: 3,
+        augment: AUGMENTATION_DEFAULTS,
+        seed: 0,
+        workers: TRAINING_WORKERS,
+        cacheRam,
+        allocate: plainMemory(),
+        pixels: native(),
+      });
+      let epoch = 0;
+      return async () => {
+        const rates: number[] = [];
+        for (let i = 0; i < EPOCHS_A_ROUND; i++) {
+          const begun = performance.now();
+          for await (const { memory } of loader.epoch(epoch++)) memory.release();
+          rates.push((1000 * images.length) / (performance.now() - begun));
+        }
+        return rates;
+      };
     };
-    await ours();
-    if (peerPython === null) {
-      const sides = { a: 'Mezzo', b: 'Mezzo again' };
-      return [row('loader', 'img/s', sides, await alternate(rounds, ours, ours))];
-    }
-    const peers = await Promise.all(
-      workerCounts(threads).map(async (workers) => {
-        const args = ['--data', data, '--imgsz', imgsz, '--batch', batch, '--workers', workers].map(String);
-        return { workers, peer: await Peer.start(peerPython, 'loader.py', args) };
-      }),
-    );
     const rows: BenchRow[] = [];
-    for (const { workers, peer } of peers) {
-      note(`against ${workers} workers`);
-      const theirs = async () => (await peer.measure(EPOCHS_A_ROUND)).map((seconds) => 1 / seconds);
-      const sides = { a: 'Mezzo', b: `Ultralytics, ${workers} workers` };
-      rows.push(
-        row(`Mezzo / Ultralytics, ${workers} workers`, 'img/s', sides, await alternate(rounds, ours, theirs)),
-      );
-      peer.stop();
+    for (const [cacheRam, how] of [
+      [false, ''],
+      [true, ', RAM cache'],
+    ] as const) {
+      const mine = ours(cacheRam);
+      await mine();
+      if (peerPython === null) {
+        const sides = { a: `Mezzo${how}`, b: `Mezzo${how}, again` };
+        rows.push(row(`loader${how}`, 'img/s', sides, await alternate(rounds, mine, mine)));
+        continue;
+      }
+      for (const workers of workerCounts(threads)) {
+        note(`against ${workers} workers${how}`);
+        const args = ['--data', data, '--imgsz', imgsz, '--batch', batch, '--workers', workers].map(String);
+        const started = SideProcess.python(peerPython, 'loader.py', cacheRam ? [...args, '--ram'] : args);
+        await withSide(started, async (peer) => {
+          const theirs = async () => (await peer.measure(EPOCHS_A_ROUND)).map((seconds) => 1 / seconds);
+          const sides = { a: `Mezzo${how}`, b: `Ultralytics, ${workers} workers${how}` };
+          const samples = await alternate(rounds, mine, theirs);
+          rows.push(row(`Mezzo / Ultralytics, ${workers} workers${how}`, 'img/s', sides, samples));
+        });
+      }
     }
     return rows;
   },

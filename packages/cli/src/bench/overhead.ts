@@ -1,7 +1,8 @@
 import { native } from '@mezzo/libtorch';
 import { arange, ops, scope, setNumThreads } from '@mezzo/torch';
-import { Peer } from './peer.ts';
-import { alternate, type BenchRow, row, type Suite } from './suite.ts';
+import type { BenchRow } from './report.ts';
+import { SideProcess } from './side-process.ts';
+import { alternate, row, type Suite } from './suite.ts';
 
 const CALLS = 200_000;
 // One scope frees many results, as one scope frees a training step's.
@@ -17,6 +18,7 @@ function timed(calls: number, body: () => void): number[] {
 export const overhead: Suite = {
   name: 'overhead',
   about: 'one boxed aten::add of 4 elements, result freed, against torch.add in Python',
+  size: { imgsz: 320, batch: 8 },
   async run({ peerPython, rounds }) {
     setNumThreads(1);
     const torch = native();
@@ -45,15 +47,18 @@ export const overhead: Suite = {
       ['ops.add, freed by its scope', wrapper],
     ];
     for (const [, side] of sides) side();
-    const peer = peerPython === null ? null : await Peer.start(peerPython, 'overhead.py');
+    const peer = peerPython === null ? null : await SideProcess.python(peerPython, 'overhead.py');
     const python = () => (peer === null ? bridge() : peer.measure(CALLS));
-    await python();
     const rows: BenchRow[] = [];
-    for (const [name, side] of sides) {
-      const b = peer === null ? 'bridge: call and free a handle' : 'torch.add in Python';
-      rows.push(row(name, 's', { a: name, b }, await alternate(rounds, side, python)));
+    try {
+      await python();
+      for (const [name, side] of sides) {
+        const b = peer === null ? 'bridge: call and free a handle' : 'torch.add in Python';
+        rows.push(row(name, 's', { a: name, b }, await alternate(rounds, side, python)));
+      }
+    } finally {
+      await peer?.stop();
     }
-    peer?.stop();
     return rows;
   },
 };

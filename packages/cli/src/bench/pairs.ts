@@ -1,4 +1,5 @@
-import { type BenchRow, median, row } from './suite.ts';
+import type { BenchRow } from './report.ts';
+import { median, row } from './suite.ts';
 
 const RESAMPLES = 2000;
 const CONFIDENCE = 0.95;

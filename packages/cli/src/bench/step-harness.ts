@@ -21,11 +21,15 @@ export interface StepHarness {
 }
 
 export interface HarnessOptions {
-  model?: string;
-  amp: 'fp32' | 'bf16';
+  /** A name, or a model's table. */
+  model?: string | object;
+  /** true: what the device is best at. */
+  amp: 'fp32' | 'bf16' | 'fp16' | true;
   channelsLast: boolean;
   imgsz: number;
   batch: number;
+  /** `cpu` unless given. */
+  device?: string;
   /** Scale the loss by this rule, as fp16 needs it. Default: as the precision has it. */
   scaler?: string;
 }
@@ -42,37 +46,62 @@ const CLASSES = 80;
 const BOXES_AN_IMAGE = 8;
 
 export function stepMaterial(options: HarnessOptions): StepMaterial {
-  const { model: name = 'yolov8n', amp, channelsLast, imgsz, batch } = options;
+  const parts = stepParts(options);
+  return { parts, ...randomBatch(parts, options.imgsz, options.batch) };
+}
+
+/** A fresh model and what trains it. */
+export function stepParts(options: Omit<HarnessOptions, 'imgsz' | 'batch'>): StepParts {
+  const { model: name = 'yolov8n', amp, channelsLast, device = 'cpu' } = options;
   manualSeed(0);
-  const precision = choosePrecision(amp, 'cpu', channelsLast);
+  const precision = choosePrecision(amp, device, channelsLast);
   const model = buildModel(name, { nc: CLASSES });
-  if (channelsLast) model.to({ memoryFormat: 'channels_last' });
+  model.to({ device, ...(channelsLast ? { memoryFormat: 'channels_last' } : {}) });
   model.train();
-  const parts: StepParts = {
+  return {
     model,
     loss: new DetectionLoss({ nc: CLASSES, strides: model.strides }),
-    optimizer: buildOptimizer(model, { name: 'SGD', lr: 1e-3, momentum: 0.9, weightDecay: 5e-4 }),
+    optimizer: buildOptimizer(model, {
+      name: 'SGD',
+      lr: 1e-3,
+      momentum: 0.9,
+      weightDecay: 5e-4,
+      fused: device !== 'cpu',
+    }),
     ema: new ModelEma(model, model.clone()),
     scaler: new GradScaler({
-      device: 'cpu',
+      device: device === 'cpu' ? 'cpu' : 'cuda',
       enabled: options.scaler !== undefined || precision.scaler,
       rule: scaleRule(options.scaler ?? 'torch'),
     }),
     precision,
-    device: 'cpu',
+    device,
     clip: 10,
   };
-  const images = keep(randint(0, 256, [batch, 3, imgsz, imgsz], { dtype: 'uint8' }));
-  return { parts, images, rows: randomRows(batch) };
 }
 
-/** The same step as in training: forward, loss, backward, clipping, SGD, averaging. */
-export function stepHarness(options: HarnessOptions): StepHarness {
+/** One random batch for a model, on its device; the caller disposes of the images. */
+export function randomBatch(
+  { model, device }: StepParts,
+  imgsz: number,
+  batch: number,
+): Pick<StepMaterial, 'images' | 'rows'> {
+  const images = keep(randint(0, 256, [batch, model.ch, imgsz, imgsz], { dtype: 'uint8', device }));
+  return { images, rows: randomRows(batch) };
+}
+
+/** The same step as in training: forward, loss, backward, clipping, SGD, averaging. Nothing has run yet. */
+export function stepOnce(options: HarnessOptions): () => void {
   const { parts, images, rows } = stepMaterial(options);
   const step = new TrainStep(parts);
-  const once = () => {
+  return () => {
     step.run(() => images, rows);
   };
+}
+
+/** {@link stepOnce}, warmed up. */
+export function stepHarness(options: HarnessOptions): StepHarness {
+  const once = stepOnce(options);
   for (let i = 0; i < WARM_UP; i++) once();
   return {
     run: (count) =>

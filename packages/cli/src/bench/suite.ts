@@ -1,27 +1,8 @@
 import { cpus, totalmem } from 'node:os';
-
-/** One comparison: the median of side `a` against that of side `b`, both measured in turn in one run. */
-export interface BenchRow {
-  name: string;
-  a: number;
-  b: number;
-  /** a / b. */
-  ratio: number;
-  unit: string;
-  /** All measurements, in the order in which they were taken. */
-  samples?: { a: number[]; b: number[] };
-  /** What the two sides are, when the name does not say it. */
-  sides?: { a: string; b: string };
-  /** Where the sides were measured in pairs: below this the ratio lies with 95 % confidence (bootstrap of the pairs). */
-  upper?: number;
-}
-
-export interface BenchReport {
-  suite: string;
-  machine: { cpu: string; cores: number; memory: number; node: string; libtorch: string; threads: number };
-  date: string;
-  rows: BenchRow[];
-}
+import { readDataYaml } from '@mezzo/detect';
+import { native } from '@mezzo/libtorch';
+import { MezzoError } from '@mezzo/libtorch/errors';
+import type { BenchMachine, BenchRow } from './report.ts';
 
 export interface BenchOptions {
   /** Compute threads of the steps. */
@@ -32,8 +13,12 @@ export interface BenchOptions {
   rounds: number;
   /** A data set, for suites that read images. */
   data: string | null;
+  /** A published model, or weights that both sides read. */
+  model: string;
   imgsz: number;
   batch: number;
+  /** Measure against torch.compile too, which compiles for minutes. */
+  compile: boolean;
   note: (text: string) => void;
 }
 
@@ -41,6 +26,8 @@ export interface BenchOptions {
 export interface Suite {
   readonly name: string;
   readonly about: string;
+  /** Sides in pixels and images a step, unless given. */
+  readonly size: { readonly imgsz: number; readonly batch: number };
   run(options: BenchOptions): Promise<BenchRow[]>;
 }
 
@@ -58,7 +45,16 @@ export function row(
 ): BenchRow {
   const a = median(samples.a);
   const b = median(samples.b);
-  return { name, a, b, ratio: a / b, unit, sides, samples };
+  const spread = { a: spreadOf(samples.a), b: spreadOf(samples.b) };
+  return { name, a, b, ratio: a / b, unit, spread, sides, samples };
+}
+
+/** Distance of the quartiles (Tukey's hinges) as a part of the median; 0 for one sample. */
+export function spreadOf(values: readonly number[]): number {
+  const sorted = [...values].sort((x, y) => x - y);
+  const half = Math.ceil(sorted.length / 2);
+  const distance = median(sorted.slice(-half)) - median(sorted.slice(0, half));
+  return distance === 0 ? 0 : distance / median(sorted);
 }
 
 /** Measures two sides in turn, A-B-A-B: a machine that slows down or is shared does so for both. */
@@ -75,7 +71,20 @@ export async function alternate(
   return samples;
 }
 
-export function machine(libtorch: string, threads: number): BenchReport['machine'] {
+/**
+ * The data set of a suite that reads pictures.
+ * @throws {MezzoError} USAGE without one, BAD_DATA for one that cannot be used
+ */
+export async function requireData(suite: string, { data }: BenchOptions): Promise<string> {
+  if (data !== null) return (await readDataYaml(data)).file;
+  throw new MezzoError('USAGE', `the suite ${suite} needs a data set`, {
+    hint: 'give data=DATA.yaml; mezzo data shapes --out shapes generates a small set',
+  });
+}
+
+/** Where the measurements are made; `gpu` is the name of the first card, if there is one. */
+export function machine(libtorch: string, threads: number): BenchMachine {
+  const gpu = native().cudaAvailable() ? native().cudaName(0) : null;
   return {
     cpu: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,
@@ -83,5 +92,6 @@ export function machine(libtorch: string, threads: number): BenchReport['machine
     node: process.version,
     libtorch,
     threads,
+    ...(gpu === null ? {} : { gpu }),
   };
 }

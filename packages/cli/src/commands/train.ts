@@ -44,7 +44,10 @@ export async function runTraining(
   const settings = resolveSettings('train', options);
   await requireData(settings);
   const model = await openDetector(settings.model, terminal);
-  if (command === 'train-dual' && settings.fusion === null && settings.resume === false) requireDual(model);
+  if (command === 'train-dual' && settings.fusion === null && settings.resume === false) {
+    const streams = `pretrained=${settings.model} loads its weights into both streams of a network that model names`;
+    requireDual(model, `${streams}: model=yolo11n, fusion=mid, …`);
+  }
   const view = json ? new TrainingLines(terminal) : new TrainingView(terminal, settings.verbose);
   const onEvent = (event: TrainEvent) => view.show(event);
   try {

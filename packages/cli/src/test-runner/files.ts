@@ -14,14 +14,20 @@ export interface TestFile {
   readonly long: boolean;
 }
 
+/** What has tests, in the order of the layers. */
+const TESTED = ['libtorch', 'torch', 'precision', 'detect', 'keras', 'cli'].map((name) => ({
+  name,
+  folder: join(CLONE, 'packages', name),
+}));
+TESTED.push({ name: 'examples', folder: join(CLONE, 'examples') });
+
 /**
- * Compiled test files of all packages, in the order of the layers. Output whose source is gone does not count.
+ * Compiled test files of all packages and of the examples. Output whose source is gone does not count.
  * @param filters words of which one must be part of the name; all files when empty
  */
 export async function findTestFiles(filters: readonly string[], long: boolean): Promise<TestFile[]> {
   const files: TestFile[] = [];
-  for (const name of ['libtorch', 'torch', 'detect', 'cli']) {
-    const folder = join(CLONE, 'packages', name);
+  for (const { name, folder } of TESTED) {
     const built = join(folder, 'dist', 'test');
     if (!existsSync(built)) continue;
     for (const entry of (await readdir(built, { recursive: true })).sort()) {

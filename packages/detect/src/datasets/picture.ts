@@ -24,7 +24,11 @@ const OVERLAP = 0.35;
 const TRIES = 20;
 const SUBPIXELS = [0.25, 0.75];
 
-/** Draws picture `sample` of a split; the same arguments give the same pixels. */
+/**
+ * Draws picture `sample` of a split; the same arguments give the same pixels.
+ * @param imgsz side of the picture, pixels
+ * @param split 0 for training, 1 for validation: pictures of two splits have nothing in common
+ */
 export function drawPicture(
   classes: readonly FigureName[],
   imgsz: number,

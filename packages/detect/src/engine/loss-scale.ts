@@ -1,15 +1,19 @@
 import {
   type MonitorFinding,
+  type MonitorState,
   monitorScale,
   type ScaleMonitorOptions,
+  type SwingState,
   scaleRule,
   startMonitor,
+  startSwings,
+  watchSwings,
 } from '@mezzo/precision';
 import { amp, GradScaler, MezzoError, type WindowResult } from '@mezzo/torch';
 import type { TrainSettings } from '../config/index.ts';
 import type { PlannedPrecision } from '../precision/plan.ts';
 import { type DeviceName, deviceType } from './device.ts';
-import type { WindowContext, WindowObserver } from './window-observer.ts';
+import type { LossesRead, WindowContext, WindowObserver } from './window-observer.ts';
 
 type ScaleSettings = Pick<TrainSettings, 'scaler' | 'init_scale' | 'growth_interval' | 'scale_floor'>;
 
@@ -49,11 +53,17 @@ export function buildScaler(
 const floorOf = ({ scaler, scale_floor }: ScaleSettings): number | null =>
   scaler === 'static' || scale_floor === 0 ? null : scale_floor;
 
-/** Follows the loss scale: warns with causes and remedies, and ends a run whose scale has nowhere left to fall. */
+/**
+ * Follows the loss scale, and at the beginning the loss: warns with causes and remedies, and ends a run whose scale has
+ * nowhere left to fall.
+ */
 export class ScaleObserver implements WindowObserver {
   readonly name = 'loss scale';
   private readonly options: ScaleMonitorOptions;
   private monitor = startMonitor();
+  private swings = startSwings();
+  /** What was read before in the epoch. */
+  private read = { epoch: 0, sum: 0, batches: 0 };
 
   constructor(settings: ScaleSettings) {
     this.options = { floor: floorOf(settings) };
@@ -72,16 +82,40 @@ export class ScaleObserver implements WindowObserver {
     }
   }
 
+  losses({ sums, batches, run, step, epoch, skipped, scale, emit }: LossesRead): void {
+    const sum = sums.reduce((total, item) => total + item, 0);
+    const before = this.read.epoch === epoch ? this.read : { sum: 0, batches: 0 };
+    this.read = { epoch, sum, batches };
+    // Nothing is added by a batch that was left out.
+    if (batches <= before.batches) return;
+    const { state, finding } = watchSwings(this.swings, {
+      ...{ window: step, skipped, scale, computed: run.scaler.computed },
+      loss: (sum - before.sum) / (batches - before.batches),
+      lr: Math.max(...run.optimizer.rates()),
+    });
+    this.swings = state;
+    if (finding === null) return;
+    const { text, because, remedies } = finding;
+    const warning = sentence({ text, causes: [{ text: because }], remedies });
+    emit({ event: 'message', level: 'warning', text: warning });
+  }
+
   state(): unknown {
-    return this.monitor;
+    return { ...this.monitor, swings: this.swings };
   }
 
   restore(state: unknown): void {
-    if (state !== undefined) this.monitor = state as typeof this.monitor;
+    const { swings, ...monitor } = (state ?? {}) as Partial<MonitorState> & { swings?: SwingState };
+    if (Object.keys(monitor).length > 0) this.monitor = monitor as MonitorState;
+    if (swings !== undefined) this.swings = swings;
   }
 }
 
-function sentence({ text, causes, remedies }: MonitorFinding): string {
+function sentence({
+  text,
+  causes,
+  remedies,
+}: Pick<MonitorFinding, 'text' | 'remedies'> & { causes: readonly { text: string }[] }): string {
   const because = causes.map((cause) => `\n  likely: ${cause.text}`).join('');
   return `${text}${because}\n  to do: ${remedies.join('; ')}`;
 }

@@ -33,6 +33,10 @@ export interface StepParts {
   clip: number;
 }
 
+/** Means of the loss's items. */
+export const meansOf = ({ sums, batches }: { sums: readonly number[]; batches: number }): number[] =>
+  sums.map((sum) => sum / Math.max(batches, 1));
+
 /** Sums of the loss's three items, and of how many batches. */
 const SUMS = 4;
 
@@ -98,8 +102,7 @@ export class TrainStep {
 
   /** Mean items of the loss since the epoch began. HOST SYNC: the caller decides how often. */
   meanLosses(): number[] {
-    const { sums, batches } = this.lossState();
-    return sums.map((sum) => sum / Math.max(batches, 1));
+    return meansOf(this.lossState());
   }
 
   /** Starts the means anew. */

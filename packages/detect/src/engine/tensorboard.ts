@@ -1,8 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import path from 'node:path';
+import { tensorboard } from '@mezzo/torch';
 import { AppendFile } from './append-file.ts';
-import { crc32c } from './crc32c.ts';
 
 /** How far a TensorBoard file was written; belongs into a checkpoint. */
 export interface TensorBoardPosition {
@@ -11,10 +10,7 @@ export interface TensorBoardPosition {
   readonly bytes: number;
 }
 
-/**
- * Writes scalars and pictures as a TensorBoard event file: records of length, masked CRC-32C, an `Event` message of
- * tensorflow/core/util/event.proto, masked CRC-32C.
- */
+/** Writes scalars and pictures as a TensorBoard event file. */
 export class TensorBoardLog {
   readonly #file: AppendFile;
 
@@ -25,10 +21,9 @@ export class TensorBoardLog {
    */
   constructor(folder: string, from?: TensorBoardPosition) {
     const seconds = Date.now() / 1000;
-    const name = from?.file ?? `events.out.tfevents.${Math.floor(seconds)}.${hostname()}.${process.pid}.0`;
-    const file = path.join(folder, name);
+    const file = path.join(folder, from?.file ?? tensorboard.eventFileName(seconds));
     this.#file = new AppendFile(file, from === undefined ? 0 : wholeRecords(file, from.bytes));
-    if (this.#file.position === 0) this.#append([...wallTime(seconds), ...textField(3, 'brain.Event:2')]);
+    if (this.#file.position === 0) this.#file.append(tensorboard.fileVersion(seconds));
   }
 
   get position(): TensorBoardPosition {
@@ -46,98 +41,24 @@ export class TensorBoardLog {
     values: Iterable<readonly [tag: string, value: number]>,
     seconds = Date.now() / 1000,
   ): void {
-    const summary: number[] = [];
-    for (const [tag, value] of values) {
-      const point = [
-        ...textField(1, tag),
-        ...key(2, FIXED32),
-        ...new Uint8Array(Float32Array.of(value).buffer),
-      ];
-      summary.push(...bytesField(1, point));
-    }
-    this.#append([...wallTime(seconds), ...key(2, VARINT), ...varint(step), ...bytesField(5, summary)]);
+    this.#file.append(tensorboard.scalarsRecord(step, values, seconds));
   }
 
   /** Adds a picture: an encoded PNG or JPEG file of so many pixels. */
   image(
     step: number,
     tag: string,
-    { bytes, width, height }: { bytes: Uint8Array; width: number; height: number },
+    picture: { bytes: Uint8Array; width: number; height: number },
     seconds = Date.now() / 1000,
   ): void {
-    const head = [...key(1, VARINT), ...varint(height), ...key(2, VARINT), ...varint(width)];
-    const picture = [...head, ...key(3, VARINT), ...varint(RGB), ...bytesField(4, bytes)];
-    const summary = bytesField(1, [...textField(1, tag), ...bytesField(4, picture)]);
-    this.#append([...wallTime(seconds), ...key(2, VARINT), ...varint(step), ...bytesField(5, summary)]);
+    this.#file.append(tensorboard.imageRecord(step, tag, picture, seconds));
   }
 
   close(): void {
     this.#file.close();
   }
-
-  #append(message: readonly number[]): void {
-    const data = Uint8Array.from(message);
-    const record = new Uint8Array(HEADER + data.length + 4);
-    const view = new DataView(record.buffer);
-    view.setBigUint64(0, BigInt(data.length), true);
-    view.setUint32(8, maskedCrc(record.subarray(0, 8)), true);
-    record.set(data, HEADER);
-    view.setUint32(HEADER + data.length, maskedCrc(data), true);
-    this.#file.append(record);
-  }
-}
-
-/** Bytes before the message of a record: its length and the checksum of the length. */
-const HEADER = 12;
-
-/** Colour space of a picture. */
-const RGB = 3;
-
-/** Protobuf wire types. */
-const VARINT = 0;
-const FIXED64 = 1;
-const BYTES = 2;
-const FIXED32 = 5;
-
-function key(field: number, wireType: number): number[] {
-  return varint(field * 8 + wireType);
-}
-
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest >= 128; rest = Math.floor(rest / 128)) bytes.push((rest % 128) + 128);
-  return [...bytes, rest];
-}
-
-function bytesField(field: number, bytes: readonly number[] | Uint8Array): number[] {
-  return [...key(field, BYTES), ...varint(bytes.length), ...bytes];
-}
-
-function textField(field: number, text: string): number[] {
-  return bytesField(field, new TextEncoder().encode(text));
-}
-
-function wallTime(seconds: number): number[] {
-  return [...key(1, FIXED64), ...new Uint8Array(Float64Array.of(seconds).buffer)];
-}
-
-/** The format rotates and offsets checksums, so that a checksum of data with checksums in it is sound. */
-function maskedCrc(bytes: Uint8Array): number {
-  const crc = crc32c(bytes);
-  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
 }
 
 /** Length of the whole records among the first `keep` bytes. */
-function wholeRecords(file: string, keep: number): number {
-  if (!existsSync(file)) return 0;
-  const bytes = readFileSync(file).subarray(0, keep);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  let end = 0;
-  while (end + HEADER <= bytes.length) {
-    const next = end + HEADER + Number(view.getBigUint64(end, true)) + 4;
-    if (next > bytes.length) break;
-    end = next;
-  }
-  return end;
-}
+const wholeRecords = (file: string, keep: number): number =>
+  existsSync(file) ? tensorboard.wholeRecords(readFileSync(file).subarray(0, keep)) : 0;

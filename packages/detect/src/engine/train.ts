@@ -17,6 +17,7 @@ import type { Run } from './run.ts';
 import type { RunFiles } from './run-files.ts';
 import { RunMonitor } from './run-monitor.ts';
 import { planIteration } from './schedule.ts';
+import { meansOf } from './step.ts';
 import { EarlyStopping } from './stopper.ts';
 import { type ValidateOutcome, validate } from './validator.ts';
 import { WindowFollower } from './window-follower.ts';
@@ -177,7 +178,9 @@ export class Training {
     const due = run.device === 'cpu' || last || now - this.lastProgress >= PROGRESS_INTERVAL_MS;
     if (due) {
       // HOST SYNC: twice a second at most on a GPU.
-      this.progress = { losses: run.step.meanLosses(), scale: run.scaler.getScale() };
+      const read = run.step.lossState();
+      this.progress = { losses: meansOf(read), scale: run.scaler.getScale() };
+      this.windows.losses(read, this.progress.scale);
       this.lastProgress = now;
     }
     const scaled = run.scaler.isEnabled();

@@ -59,6 +59,13 @@ export class WindowFollower {
     this.batch = null;
   }
 
+  /** Passes on the losses, which were just read. */
+  losses({ sums, batches }: { sums: readonly number[]; batches: number }, scale: number): void {
+    const { at, run } = this;
+    const reading = { run, step: at.steps, epoch: at.epoch + 1, skipped: at.skipped, emit: this.tell };
+    for (const observer of this.observers) observer.losses?.({ ...reading, sums, batches, scale });
+  }
+
   /** For the checkpoint. */
   observerStates(): Record<string, unknown> {
     return Object.fromEntries(

@@ -22,6 +22,14 @@ export interface WindowContext {
   readonly emit: (event: TrainEvent) => void;
 }
 
+/** The losses of an epoch so far, and where the run stands. */
+export interface LossesRead extends Pick<WindowContext, 'run' | 'step' | 'epoch' | 'skipped' | 'emit'> {
+  /** Sums of the loss's items over batches that were not left out, and how many these are. */
+  readonly sums: readonly number[];
+  readonly batches: number;
+  readonly scale: number;
+}
+
 /** Something that follows a run window by window. What it throws ends the run; the model is whole then. */
 export interface WindowObserver {
   /** Under which its state is kept in the checkpoint. */
@@ -32,6 +40,8 @@ export interface WindowObserver {
   gradients?(): void;
   /** Once for every window, in order. */
   afterWindow?(result: WindowResult, context: WindowContext): void;
+  /** Whenever the losses were read: each batch on a CPU, now and then on a GPU, where that waits for the device. */
+  losses?(reading: LossesRead): void;
   /** Plain data for the checkpoint, and what it gave before. */
   state?(): unknown;
   restore?(state: unknown): void;

@@ -3,6 +3,7 @@ import { withoutAutocast } from '../amp/restore.ts';
 import { refuseUnderAutocast } from '../amp/state.ts';
 import { adoptOptional } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { withOrigin } from './anomaly.ts';
 import { handlesOf, insideBackward } from './callback.ts';
 
 export interface BackwardOptions {
@@ -89,7 +90,11 @@ export function grad(
 function runEngine<T>(what: string, run: () => T): T {
   if (insideBackward()) return withoutAutocast(run);
   refuseUnderAutocast(what);
-  return run();
+  try {
+    return run();
+  } catch (error) {
+    throw withOrigin(error);
+  }
 }
 
 const asList = <T>(value: T | readonly T[]): readonly T[] =>

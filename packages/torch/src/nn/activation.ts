@@ -3,6 +3,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import * as F from './functional/activation.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
 import { Parameter } from './parameter.ts';
+import { pythonFloat } from './python-repr.ts';
 
 /** An activation without parameters that can overwrite its input. */
 abstract class Activation extends Layer {
@@ -91,7 +92,7 @@ export class ELU extends Activation {
   }
 
   override extraRepr(): string {
-    return `alpha=${this.alpha.toFixed(1)}${this.inplace ? ', inplace=True' : ''}`;
+    return `alpha=${pythonFloat(this.alpha)}${this.inplace ? ', inplace=True' : ''}`;
   }
 }
 
@@ -139,7 +140,7 @@ export class Softplus extends Layer {
   }
 
   override extraRepr(): string {
-    return `beta=${this.beta.toFixed(1)}, threshold=${this.threshold.toFixed(1)}`;
+    return `beta=${pythonFloat(this.beta)}, threshold=${pythonFloat(this.threshold)}`;
   }
 }
 
@@ -160,39 +161,5 @@ export class PReLU extends Layer {
 
   override extraRepr(): string {
     return `num_parameters=${this.numParameters}`;
-  }
-}
-
-export class Softmax extends Layer {
-  readonly dim: number;
-
-  constructor(dim: number) {
-    super();
-    this.dim = dim;
-  }
-
-  override forward(input: Tensor): Tensor {
-    return F.softmax(input, this.dim);
-  }
-
-  override extraRepr(): string {
-    return `dim=${this.dim}`;
-  }
-}
-
-export class LogSoftmax extends Layer {
-  readonly dim: number;
-
-  constructor(dim: number) {
-    super();
-    this.dim = dim;
-  }
-
-  override forward(input: Tensor): Tensor {
-    return F.logSoftmax(input, this.dim);
-  }
-
-  override extraRepr(): string {
-    return `dim=${this.dim}`;
   }
 }

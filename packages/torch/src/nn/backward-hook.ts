@@ -10,6 +10,9 @@ type Gradients = (Tensor | null)[];
 /** Sees a module's gradients, of its input and output tensors in order; may return others for the inputs. */
 export type RunBackwardHooks = (gradInput: Gradients, gradOutput: Gradients) => Gradients | undefined;
 
+/** Sees the gradients of the output tensors before the module's backward; may return others. */
+export type RunBackwardPreHooks = (gradOutput: Gradients) => Gradients;
+
 /** Lets tensors pass, and their gradients by way of a function. */
 class BackwardHook extends AutogradFunction {
   static forward(
@@ -35,12 +38,14 @@ const passages = new WeakMap<FunctionContext, (gradients: Gradients) => Gradient
  */
 export class HookedPass {
   readonly #run: RunBackwardHooks;
+  readonly #runBefore: RunBackwardPreHooks;
   #gradOutput: Gradients = [];
   #inputs = 0;
   #inputsHooked = false;
 
-  constructor(run: RunBackwardHooks) {
+  constructor(run: RunBackwardHooks, runBefore: RunBackwardPreHooks) {
     this.#run = run;
+    this.#runBefore = runBefore;
   }
 
   inputs(inputs: unknown[]): unknown[] {
@@ -51,7 +56,8 @@ export class HookedPass {
 
   output(output: unknown): unknown {
     if (!tensorsIn(output).some(({ requiresGrad }) => requiresGrad)) return output;
-    return through(output, (gradOutput) => {
+    return through(output, (given) => {
+      const gradOutput = this.#runBefore(given);
       this.#gradOutput = gradOutput.map((gradient) => (gradient === null ? null : keep(gradient)));
       if (!this.#inputsHooked) this.#withoutInputs();
       return gradOutput;

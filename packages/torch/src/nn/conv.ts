@@ -7,7 +7,8 @@ import { pad } from './functional/resample.ts';
 import { calculateFanInAndFanOut, kaimingUniform_, uniform_ } from './init.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
 import { Parameter } from './parameter.ts';
-import { type Size1d, type Size2d, type Size3d, spatial, tuple } from './sizes.ts';
+import { tuple } from './python-repr.ts';
+import { type Size1d, type Size2d, type Size3d, spatial } from './sizes.ts';
 
 export type PaddingMode = 'zeros' | 'reflect' | 'replicate' | 'circular';
 
@@ -246,5 +247,20 @@ export class ConvTranspose2d extends TransposedConvolution {
 
   override forward(input: Tensor): Tensor {
     return F.convTranspose2d(input, castFrozen(this.weight), castFrozen(this.bias), this.options());
+  }
+}
+
+export class ConvTranspose3d extends TransposedConvolution {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Size3d,
+    options: ConvTransposeLayerOptions<Size3d> = {},
+  ) {
+    super(3, inChannels, outChannels, kernelSize, options);
+  }
+
+  override forward(input: Tensor): Tensor {
+    return F.convTranspose3d(input, castFrozen(this.weight), castFrozen(this.bias), this.options());
   }
 }

@@ -2,6 +2,7 @@ import { TorchError } from '@mezzo/libtorch';
 import type { Tensor } from '../tensor/tensor.ts';
 import * as F from './functional/dropout.ts';
 import { Layer } from './layer.ts';
+import { pythonBool, pythonFloat } from './python-repr.ts';
 
 abstract class DropoutLayer extends Layer {
   p: number;
@@ -17,7 +18,7 @@ abstract class DropoutLayer extends Layer {
   }
 
   override extraRepr(): string {
-    return `p=${this.p}, inplace=${this.inplace ? 'True' : 'False'}`;
+    return `p=${pythonFloat(this.p)}, inplace=${pythonBool(this.inplace)}`;
   }
 }
 
@@ -32,5 +33,33 @@ export class Dropout extends DropoutLayer {
 export class Dropout2d extends DropoutLayer {
   override forward(input: Tensor): Tensor {
     return F.dropout2d(input, this.p, this);
+  }
+}
+
+/** Zeroes whole channels of [N, C, L] or [C, L] while training. */
+export class Dropout1d extends DropoutLayer {
+  override forward(input: Tensor): Tensor {
+    return F.dropout1d(input, this.p, this);
+  }
+}
+
+/** Zeroes whole channels of [N, C, D, H, W] or [C, D, H, W] while training. */
+export class Dropout3d extends DropoutLayer {
+  override forward(input: Tensor): Tensor {
+    return F.dropout3d(input, this.p, this);
+  }
+}
+
+/** Keeps mean and variance of SELU networks (Klambauer et al. 2017). */
+export class AlphaDropout extends DropoutLayer {
+  override forward(input: Tensor): Tensor {
+    return F.alphaDropout(input, this.p, this);
+  }
+}
+
+/** `AlphaDropout` of whole channels. */
+export class FeatureAlphaDropout extends DropoutLayer {
+  override forward(input: Tensor): Tensor {
+    return F.featureAlphaDropout(input, this.p, this);
   }
 }

@@ -27,6 +27,15 @@ export type FullBackwardHook = (
 ) => (Tensor | null)[] | undefined;
 
 /**
+ * Runs in backward before the module's own, with the gradients of the tensors among the outputs, in order; an
+ * array that it returns takes their place.
+ */
+export type FullBackwardPreHook = (
+  module: Module,
+  gradOutput: (Tensor | null)[],
+) => (Tensor | null)[] | undefined;
+
+/**
  * The hooks of one module. While there is one, an own property `forward` of the instance shadows the class's
  * method, because models call `child.forward(x)` directly; with the last one it goes, so a module without
  * hooks costs nothing.
@@ -37,6 +46,7 @@ export class ForwardHooks {
   readonly #before: { readonly run: ForwardPreHook }[] = [];
   readonly #after: { readonly run: ForwardHook }[] = [];
   readonly #backward: { readonly run: FullBackwardHook }[] = [];
+  readonly #beforeBackward: { readonly run: FullBackwardPreHook }[] = [];
   /** The instance's own `forward` before the shadow: an arrow function property, or nothing. */
   #shadowed: PropertyDescriptor | undefined;
 
@@ -60,11 +70,13 @@ export class ForwardHooks {
     return this.#add(this.#backward, { run });
   }
 
+  beforeBackward(run: FullBackwardPreHook): RemovableHandle {
+    return this.#add(this.#beforeBackward, { run });
+  }
+
   get #count(): number {
-    return [this.#wrappers, this.#before, this.#after, this.#backward].reduce(
-      (n, list) => n + list.length,
-      0,
-    );
+    const lists = [this.#wrappers, this.#before, this.#after, this.#backward, this.#beforeBackward];
+    return lists.reduce((n, list) => n + list.length, 0);
   }
 
   #add<T extends object>(list: T[], hook: T): RemovableHandle {
@@ -101,25 +113,46 @@ export class ForwardHooks {
     return wrapped(...inputs);
   }
 
-  #hookedPass(): HookedPass {
-    const hooks = [...this.#backward];
-    return new HookedPass((gradInput, gradOutput) =>
-      hooks.reduce<(Tensor | null)[] | undefined>(
-        (result, { run }) => run(this.#module, result ?? gradInput, gradOutput) ?? result,
-        undefined,
-      ),
+  #hookedPass(): HookedPass | undefined {
+    const [hooks, preHooks] = [[...this.#backward], [...this.#beforeBackward]];
+    if (hooks.length + preHooks.length === 0) return undefined;
+    return new HookedPass(
+      (gradInput, gradOutput) =>
+        hooks.reduce<(Tensor | null)[] | undefined>(
+          (result, { run }) => run(this.#module, result ?? gradInput, gradOutput) ?? result,
+          undefined,
+        ),
+      (gradOutput) =>
+        preHooks.reduce(
+          (result, { run }) => replacedGradients(run(this.#module, result), result),
+          gradOutput,
+        ),
     );
   }
 
   #call(forward: Forward, given: unknown[]): unknown {
     let inputs = given;
     for (const { run } of [...this.#before]) inputs = replaced(run(this.#module, inputs), inputs);
-    const pass = this.#backward.length > 0 ? this.#hookedPass() : undefined;
+    const pass = this.#hookedPass();
     if (pass !== undefined) inputs = pass.inputs(inputs);
     let output = forward(...inputs);
     for (const { run } of [...this.#after]) output = run(this.#module, inputs, output) ?? output;
     return pass === undefined ? output : pass.output(output);
   }
+}
+
+function replacedGradients(
+  result: (Tensor | null)[] | undefined,
+  given: (Tensor | null)[],
+): (Tensor | null)[] {
+  if (result !== undefined && result.length !== given.length) {
+    throw new TorchError(
+      'TORCH',
+      `Backward pre hook returned an invalid number of grad_output, got ${result.length}, ` +
+        `but expected ${given.length}`,
+    );
+  }
+  return result ?? given;
 }
 
 function replaced(result: unknown, inputs: unknown[]): unknown[] {

@@ -6,6 +6,7 @@ import { embedding, linear } from './functional/conv.ts';
 import { calculateFanInAndFanOut, kaimingUniform_, normal_, uniform_ } from './init.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
 import { Parameter } from './parameter.ts';
+import { pythonBool } from './python-repr.ts';
 
 /** input @ weight.T + bias; weight [out, in]. */
 export class Linear extends Layer {
@@ -37,7 +38,7 @@ export class Linear extends Layer {
   }
 
   override extraRepr(): string {
-    const bias = this.bias === null ? 'False' : 'True';
+    const bias = pythonBool(this.bias !== null);
     return `in_features=${this.inFeatures}, out_features=${this.outFeatures}, bias=${bias}`;
   }
 }

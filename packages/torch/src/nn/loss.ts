@@ -1,5 +1,5 @@
 import type { Tensor } from '../tensor/tensor.ts';
-import * as F from './functional/loss.ts';
+import * as F from './functional/index.ts';
 import { Module } from './module.ts';
 
 /** Losses as modules: the options are fixed at construction, `forward(input, target)` gives the loss. */
@@ -7,53 +7,35 @@ abstract class Loss extends Module {
   abstract override forward(input: Tensor, target: Tensor): Tensor;
 }
 
-export class MSELoss extends Loss {
-  readonly options: F.ReductionOption;
+/** @internal A loss that is its options. */
+export abstract class LossOf<Options> extends Loss {
+  readonly options: Readonly<Options>;
 
-  constructor(options: F.ReductionOption = {}) {
+  constructor(options: Options = {} as Options) {
     super();
     this.options = options;
   }
+}
 
+export class MSELoss extends LossOf<F.ReductionOption> {
   override forward(input: Tensor, target: Tensor): Tensor {
     return F.mseLoss(input, target, this.options);
   }
 }
 
-export class L1Loss extends Loss {
-  readonly options: F.ReductionOption;
-
-  constructor(options: F.ReductionOption = {}) {
-    super();
-    this.options = options;
-  }
-
+export class L1Loss extends LossOf<F.ReductionOption> {
   override forward(input: Tensor, target: Tensor): Tensor {
     return F.l1Loss(input, target, this.options);
   }
 }
 
-export class SmoothL1Loss extends Loss {
-  readonly options: F.ReductionOption & { beta?: number };
-
-  constructor(options: F.ReductionOption & { beta?: number } = {}) {
-    super();
-    this.options = options;
-  }
-
+export class SmoothL1Loss extends LossOf<F.ReductionOption & { beta?: number }> {
   override forward(input: Tensor, target: Tensor): Tensor {
     return F.smoothL1Loss(input, target, this.options);
   }
 }
 
-export class HuberLoss extends Loss {
-  readonly options: F.ReductionOption & { delta?: number };
-
-  constructor(options: F.ReductionOption & { delta?: number } = {}) {
-    super();
-    this.options = options;
-  }
-
+export class HuberLoss extends LossOf<F.ReductionOption & { delta?: number }> {
   override forward(input: Tensor, target: Tensor): Tensor {
     return F.huberLoss(input, target, this.options);
   }
@@ -131,5 +113,31 @@ export class BCEWithLogitsLoss extends Loss {
   override forward(input: Tensor, target: Tensor): Tensor {
     const { weight, posWeight } = this;
     return F.binaryCrossEntropyWithLogits(input, target, { ...this.options, weight, posWeight });
+  }
+}
+
+/** Kullback-Leibler divergence of log-probabilities from probabilities. */
+export class KLDivLoss extends LossOf<F.KLDivOptions> {
+  override forward(input: Tensor, target: Tensor): Tensor {
+    return F.klDiv(input, target, this.options);
+  }
+}
+
+/** Connectionist temporal classification: log-probabilities [T, N, C] against class sequences. */
+export class CTCLoss extends Module {
+  readonly options: Readonly<F.CtcOptions>;
+
+  constructor(options: F.CtcOptions = {}) {
+    super();
+    this.options = options;
+  }
+
+  override forward(
+    logProbs: Tensor,
+    targets: Tensor,
+    inputLengths: Tensor | readonly number[],
+    targetLengths: Tensor | readonly number[],
+  ): Tensor {
+    return F.ctcLoss(logProbs, targets, inputLengths, targetLengths, this.options);
   }
 }

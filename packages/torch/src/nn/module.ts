@@ -11,6 +11,7 @@ import {
   type ForwardPreHook,
   type ForwardWrapper,
   type FullBackwardHook,
+  type FullBackwardPreHook,
 } from './hooks.ts';
 import { Parameter } from './parameter.ts';
 import { checkStateDict, type LoadReport, type StateDict } from './state.ts';
@@ -235,6 +236,11 @@ export abstract class Module {
     return this.hooks.inBackward(hook);
   }
 
+  /** Runs `hook` in backward when the gradients of the outputs are known; it may return an array of others. */
+  registerFullBackwardPreHook(hook: FullBackwardPreHook): RemovableHandle {
+    return this.hooks.beforeBackward(hook);
+  }
+
   private get hooks(): ForwardHooks {
     this.#hooks ??= new ForwardHooks(this);
     return this.#hooks;
@@ -296,6 +302,10 @@ export abstract class Module {
 
   float(): this {
     return this.to('float32');
+  }
+
+  double(): this {
+    return this.to('float64');
   }
 
   half(): this {

@@ -8,6 +8,7 @@ import { batchNorm, groupNorm, layerNorm } from './functional/normalization.ts';
 import { ones_, zeros_ } from './init.ts';
 import { type FactoryOptions, Layer } from './layer.ts';
 import { Parameter } from './parameter.ts';
+import { pythonBool, pythonFloat } from './python-repr.ts';
 
 export interface BatchNormLayerOptions extends FactoryOptions {
   eps?: number;
@@ -18,8 +19,6 @@ export interface BatchNormLayerOptions extends FactoryOptions {
   bias?: boolean;
   trackRunningStats?: boolean;
 }
-
-const pythonBool = (value: boolean) => (value ? 'True' : 'False');
 
 /** Ioffe and Szegedy 2015. eps and momentum may be changed after construction. */
 abstract class BatchNorm extends Layer {
@@ -118,16 +117,12 @@ abstract class BatchNorm extends Layer {
   override extraRepr(): string {
     const momentum = this.momentum ?? 'None';
     return (
-      `${this.numFeatures}, eps=${pythonNumber(this.eps)}, momentum=${momentum}, ` +
+      `${this.numFeatures}, eps=${pythonFloat(this.eps)}, momentum=${momentum}, ` +
       `affine=${pythonBool(this.affine)}, bias=${pythonBool(this.bias !== null)}, ` +
       `track_running_stats=${pythonBool(this.trackRunningStats)}`
     );
   }
 }
-
-/** As Python prints a float: 0.001, 1e-05. */
-const pythonNumber = (value: number) =>
-  value < 1e-4 ? value.toExponential().replace(/-(\d)$/, '-0$1') : String(value);
 
 const requireDims = (ndim: number, allowed: readonly number[]) => {
   if (allowed.includes(ndim)) return;
@@ -186,7 +181,7 @@ export class LayerNorm extends Layer {
     const shape = `(${this.normalizedShape.join(', ')}${this.normalizedShape.length === 1 ? ',' : ''})`;
     const affine = pythonBool(this.weight !== null);
     const bias = pythonBool(this.bias !== null);
-    return `${shape}, eps=${pythonNumber(this.eps)}, elementwise_affine=${affine}, bias=${bias}`;
+    return `${shape}, eps=${pythonFloat(this.eps)}, elementwise_affine=${affine}, bias=${bias}`;
   }
 }
 
@@ -224,6 +219,6 @@ export class GroupNorm extends Layer {
   override extraRepr(): string {
     const affine = pythonBool(this.weight !== null);
     const bias = pythonBool(this.bias !== null);
-    return `${this.numGroups}, ${this.numChannels}, eps=${pythonNumber(this.eps)}, affine=${affine}, bias=${bias}`;
+    return `${this.numGroups}, ${this.numChannels}, eps=${pythonFloat(this.eps)}, affine=${affine}, bias=${bias}`;
   }
 }

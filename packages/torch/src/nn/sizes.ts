@@ -6,7 +6,3 @@ export type Size3d = number | readonly [number, number, number];
 /** One number for each of `dims` spatial dimensions. */
 export const spatial = (size: number | readonly number[], dims: number): number[] =>
   typeof size === 'number' ? new Array<number>(dims).fill(size) : [...size];
-
-/** A Python tuple, as PyTorch prints sizes. */
-export const tuple = (sizes: readonly number[]): string =>
-  sizes.length === 1 ? `(${sizes[0]},)` : `(${sizes.join(', ')})`;

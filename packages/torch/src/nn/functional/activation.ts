@@ -1,4 +1,5 @@
 import { op } from '../../ops/call.ts';
+import { emptyLike, zerosLike } from '../../tensor/creation.ts';
 import type { DType } from '../../tensor/dtype.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 
@@ -37,7 +38,16 @@ const softsignAbs = op('aten::abs');
 const logSigmoidOp = op('aten::log_sigmoid');
 const softmaxOp = op('aten::softmax', 'int');
 const logSoftmaxOp = op('aten::log_softmax', 'int');
+const exponential_ = op('aten::exponential_');
 const gluOp = op('aten::glu');
+const celuOp = op('aten::celu');
+const celu_ = op('aten::celu_');
+const rreluOp = op('aten::rrelu');
+const rrelu_ = op('aten::rrelu_');
+const hardshrinkOp = op('aten::hardshrink');
+const softshrinkOp = op('aten::softshrink');
+const thresholdOp = op('aten::threshold');
+const threshold_ = op('aten::threshold_');
 
 export const leakyRelu = (input: Tensor, negativeSlope = 0.01, options?: InplaceOption): Tensor =>
   (options?.inplace ? leakyRelu_ : leakyReluOp)(input, negativeSlope);
@@ -47,6 +57,31 @@ export const elu = (input: Tensor, alpha = 1, options?: InplaceOption): Tensor =
 
 export const hardtanh = (input: Tensor, min = -1, max = 1, options?: InplaceOption): Tensor =>
   (options?.inplace ? hardtanh_ : hardtanhOp)(input, min, max);
+
+/** max(0, x) + min(0, alpha · (exp(x / alpha) - 1)) */
+export const celu = (input: Tensor, alpha = 1, options?: InplaceOption): Tensor =>
+  (options?.inplace ? celu_ : celuOp)(input, alpha);
+
+/** A leaky ReLU whose slope is drawn from [lower, upper] while training, their mean otherwise. */
+export const rrelu = (
+  input: Tensor,
+  lower = 1 / 8,
+  upper = 1 / 3,
+  options: InplaceOption & { training?: boolean } = {},
+): Tensor => (options.inplace ? rrelu_ : rreluOp)(input, lower, upper, options.training ?? false);
+
+/** x where |x| > lambda, else 0 */
+export const hardshrink = (input: Tensor, lambda = 0.5): Tensor => hardshrinkOp(input, lambda);
+
+/** x moved towards 0 by lambda */
+export const softshrink = (input: Tensor, lambda = 0.5): Tensor => softshrinkOp(input, lambda);
+
+/** x - tanh(x) */
+export const tanhshrink = (input: Tensor): Tensor => input.sub(input.tanh());
+
+/** x where x > threshold, else value */
+export const threshold = (input: Tensor, limit: number, value: number, options?: InplaceOption): Tensor =>
+  (options?.inplace ? threshold_ : thresholdOp)(input, limit, value);
 
 export const prelu = (input: Tensor, weight: Tensor): Tensor => preluOp(input, weight);
 
@@ -65,6 +100,23 @@ export const softmax = (input: Tensor, dim: number, options?: { dtype?: DType })
 
 export const logSoftmax = (input: Tensor, dim: number, options?: { dtype?: DType }): Tensor =>
   logSoftmaxOp(input, dim, options);
+
+export const softmin = (input: Tensor, dim: number, options?: { dtype?: DType }): Tensor =>
+  softmaxOp(input.neg(), dim, options);
+
+/** A sample of the relaxed categorical distribution (Jang et al. 2017); `hard` gives one-hot rows. */
+export function gumbelSoftmax(
+  logits: Tensor,
+  options: { tau?: number; hard?: boolean; dim?: number } = {},
+): Tensor {
+  const { tau = 1, hard = false, dim = -1 } = options;
+  const noise = exponential_(emptyLike(logits)).log().neg();
+  const soft = softmaxOp(logits.add(noise).div(tau), dim);
+  if (!hard) return soft;
+  const chosen = zerosLike(logits).scatter_(dim, soft.argmax(dim, true), 1);
+  // The value of the one-hot row with the gradient of the soft one.
+  return chosen.sub(soft.detach()).add(soft);
+}
 
 /** First half times the sigmoid of the second half along `dim`. */
 export const glu = (input: Tensor, dim = -1): Tensor => gluOp(input, dim);

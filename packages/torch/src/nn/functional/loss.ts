@@ -1,21 +1,7 @@
 import { TorchError } from '@mezzo/libtorch';
 import { op } from '../../ops/call.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-
-export type Reduction = 'none' | 'mean' | 'sum';
-
-export interface ReductionOption {
-  reduction?: Reduction;
-}
-
-/** The numbers by which LibTorch knows the reductions. */
-const REDUCTIONS: Record<Reduction, number> = { none: 0, mean: 1, sum: 2 };
-
-function reductionOf(name: Reduction = 'mean'): number {
-  const value = REDUCTIONS[name];
-  if (value === undefined) throw new TorchError('VALUE', `${name} is not a valid value for reduction`);
-  return value;
-}
+import { type Reduction, type ReductionOption, reductionOf } from './reduction.ts';
 
 const mseOp = op('aten::mse_loss');
 const l1Op = op('aten::l1_loss');
@@ -26,7 +12,6 @@ const nllOp = op('aten::nll_loss_nd');
 const bceOp = op('aten::binary_cross_entropy');
 const bceLogitsOp = op('aten::binary_cross_entropy_with_logits');
 const klDivOp = op('aten::kl_div');
-const cosineSimilarityOp = op('aten::cosine_similarity');
 
 /** (input - target)² */
 export const mseLoss = (input: Tensor, target: Tensor, options: ReductionOption = {}): Tensor =>
@@ -106,18 +91,17 @@ export function binaryCrossEntropyWithLogits(
   return bceLogitsOp(input, target, weight, posWeight, reductionOf(reduction));
 }
 
+export interface KLDivOptions {
+  reduction?: Reduction | 'batchmean';
+  /** The target is log-probabilities too. */
+  logTarget?: boolean;
+}
+
 /** Kullback-Leibler divergence of log-probabilities from probabilities; 'batchmean' divides by the batch. */
-export function klDiv(
-  input: Tensor,
-  target: Tensor,
-  options: { reduction?: Reduction | 'batchmean'; logTarget?: boolean } = {},
-): Tensor {
+export function klDiv(input: Tensor, target: Tensor, options: KLDivOptions = {}): Tensor {
   const { reduction = 'mean', logTarget = false } = options;
   if (reduction !== 'batchmean') {
     return klDivOp(input, target, reductionOf(reduction), { log_target: logTarget });
   }
-  return klDivOp(input, target, REDUCTIONS.sum, { log_target: logTarget }).div(input.size(0));
+  return klDivOp(input, target, reductionOf('sum'), { log_target: logTarget }).div(input.size(0));
 }
-
-export const cosineSimilarity = (a: Tensor, b: Tensor, dim = 1, eps = 1e-8): Tensor =>
-  cosineSimilarityOp(a, b, dim, eps);

@@ -1,6 +1,8 @@
 import { TorchError } from '@mezzo/libtorch';
 import { op } from '../../ops/call.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { avgPool2d } from './pooling.ts';
+import { pad } from './resample.ts';
 
 export interface BatchNormOptions {
   weight?: Tensor | null;
@@ -16,6 +18,7 @@ const batchNormOp = op('aten::batch_norm');
 const layerNormOp = op('aten::layer_norm');
 const groupNormOp = op('aten::group_norm');
 const instanceNormOp = op('aten::instance_norm');
+const rmsNormOp = op('aten::rms_norm');
 
 /** input [N, C, …]; statistics over all dimensions but C. */
 export function batchNorm(
@@ -58,13 +61,56 @@ export const groupNorm = (
   eps = 1e-5,
 ): Tensor => groupNormOp(input, groups, weight, bias, eps, true);
 
-/** Over each channel of each sample. */
-export const instanceNorm = (
+export interface InstanceNormOptions {
+  weight?: Tensor | null;
+  bias?: Tensor | null;
+  runningMean?: Tensor | null;
+  runningVar?: Tensor | null;
+  /** Normalise by the statistics of each sample, not by the running ones. */
+  useInputStats?: boolean;
+  momentum?: number;
+  eps?: number;
+}
+
+/** Over each channel of each sample of [N, C, …]. */
+export function instanceNorm(input: Tensor, options: InstanceNormOptions = {}): Tensor {
+  const { weight = null, bias = null, runningMean = null, runningVar = null } = options;
+  const { useInputStats = true, momentum = 0.1, eps = 1e-5 } = options;
+  return instanceNormOp(input, weight, bias, runningMean, runningVar, useInputStats, momentum, eps, true);
+}
+
+/** x / sqrt(mean(x²) + eps) over the last dimensions; eps defaults to the dtype's machine epsilon. */
+export const rmsNorm = (
   input: Tensor,
+  normalizedShape: readonly number[],
   weight: Tensor | null = null,
-  bias: Tensor | null = null,
-  eps = 1e-5,
-): Tensor => instanceNormOp(input, weight, bias, null, null, true, 0.1, eps, true);
+  eps: number | null = null,
+): Tensor => rmsNormOp(input, normalizedShape, weight, eps);
+
+/** Divides by the size of the neighbouring channels (Krizhevsky et al. 2012). Input [N, C, …]. */
+export function localResponseNorm(
+  input: Tensor,
+  size: number,
+  options: { alpha?: number; beta?: number; k?: number } = {},
+): Tensor {
+  const { alpha = 1e-4, beta = 0.75, k = 1 } = options;
+  const { shape } = input;
+  if (shape.length < 3) {
+    throw new TorchError(
+      'VALUE',
+      `Expected 3D or higher dimensionality input (got ${shape.length} dimensions)`,
+    );
+  }
+  const [batch, channels] = shape as [number, number];
+  const squares = pad(input.square().view([batch, 1, channels, -1]), [
+    0,
+    0,
+    Math.floor(size / 2),
+    Math.floor((size - 1) / 2),
+  ]);
+  const means = avgPool2d(squares, [size, 1], { stride: 1 }).view(shape);
+  return input.div(means.mul(alpha).add(k).pow(beta));
+}
 
 /** input / max(p-norm along dim, eps) */
 export const normalize = (

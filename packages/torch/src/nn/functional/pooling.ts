@@ -57,15 +57,23 @@ export const adaptiveAvgPool2d = adaptivePooling('aten::adaptive_avg_pool2d');
 export const adaptiveAvgPool3d = adaptivePooling('aten::adaptive_avg_pool3d');
 export const adaptiveMaxPool1d = adaptiveMaxPooling('aten::adaptive_max_pool1d');
 export const adaptiveMaxPool2d = adaptiveMaxPooling('aten::adaptive_max_pool2d');
+export const adaptiveMaxPool3d = adaptiveMaxPooling('aten::adaptive_max_pool3d');
 
-const maxPoolIndices = op<(...args: unknown[]) => [Tensor, Tensor]>('aten::max_pool2d_with_indices');
+const indicesOfMaxPooling = (name: string) => {
+  const call = op<(...args: unknown[]) => [Tensor, Tensor]>(name);
+  return (
+    input: Tensor,
+    kernelSize: Size,
+    options: MaxPoolOptions = {},
+  ): [values: Tensor, indices: Tensor] => {
+    const { stride = kernelSize, padding = 0, dilation = 1, ceilMode = false } = options;
+    return call(input, kernelSize, stride, padding, dilation, ceilMode);
+  };
+};
 
 /** [values, flat indices into each input plane] */
-export function maxPool2dWithIndices(
-  input: Tensor,
-  kernelSize: Size,
-  options: MaxPoolOptions = {},
-): [values: Tensor, indices: Tensor] {
-  const { stride = kernelSize, padding = 0, dilation = 1, ceilMode = false } = options;
-  return maxPoolIndices(input, kernelSize, stride, padding, dilation, ceilMode);
-}
+export const maxPool1dWithIndices = indicesOfMaxPooling('aten::max_pool1d_with_indices');
+/** [values, flat indices into each input plane] */
+export const maxPool2dWithIndices = indicesOfMaxPooling('aten::max_pool2d_with_indices');
+/** [values, flat indices into each input plane] */
+export const maxPool3dWithIndices = indicesOfMaxPooling('aten::max_pool3d_with_indices');

@@ -99,6 +99,9 @@ const pixelShuffleOp = op('aten::pixel_shuffle');
 const pixelUnshuffleOp = op('aten::pixel_unshuffle');
 const gridSamplerOp = op('aten::grid_sampler');
 const unfoldOp = op('aten::im2col');
+const foldOp = op('aten::col2im');
+const channelShuffleOp = op('aten::channel_shuffle');
+const affineGridOp = op('aten::affine_grid_generator');
 
 export interface PadOptions {
   mode?: 'constant' | 'reflect' | 'replicate' | 'circular';
@@ -115,6 +118,16 @@ export const pad = (input: Tensor, padding: readonly number[], options: PadOptio
 export const pixelShuffle = (input: Tensor, factor: number): Tensor => pixelShuffleOp(input, factor);
 
 export const pixelUnshuffle = (input: Tensor, factor: number): Tensor => pixelUnshuffleOp(input, factor);
+
+/** Mixes the channels of `groups` groups: [N, g·c, …] read as [c, g]. */
+export const channelShuffle = (input: Tensor, groups: number): Tensor => channelShuffleOp(input, groups);
+
+/** The grid of `gridSample` for affine maps theta [N, 2, 3] and an output of `size` [N, C, H, W]. */
+export const affineGrid = (
+  theta: Tensor,
+  size: readonly number[],
+  options: { alignCorners?: boolean } = {},
+): Tensor => affineGridOp(theta, size, options.alignCorners ?? false);
 
 const GRID_MODES = { bilinear: 0, nearest: 1, bicubic: 2 };
 const GRID_PADDINGS = { zeros: 0, border: 1, reflection: 2 };
@@ -147,3 +160,12 @@ export const unfold = (
   kernelSize: number | readonly [number, number],
   options: UnfoldOptions = {},
 ): Tensor => unfoldOp(input, kernelSize, options.dilation ?? 1, options.padding ?? 0, options.stride ?? 1);
+
+/** Sums sliding blocks back into an image: [N, C·kH·kW, blocks] → [N, C, H, W]. */
+export const fold = (
+  input: Tensor,
+  outputSize: number | readonly [number, number],
+  kernelSize: number | readonly [number, number],
+  options: UnfoldOptions = {},
+): Tensor =>
+  foldOp(input, outputSize, kernelSize, options.dilation ?? 1, options.padding ?? 0, options.stride ?? 1);
