@@ -28,11 +28,12 @@ const char* nameOf(const c10d::ReduceOp& op) {
 
 std::string seconds(std::chrono::duration<double> time) { return c10::str(std::round(time.count() * 10) / 10, " s"); }
 
-// The library's text without the place in its sources before it and the advice after it.
+// The library's text without the place in its sources before it, and the advice and stack after it.
 std::string bare(const std::string& reason) {
   const size_t place = reason.starts_with('[') ? reason.find("] ") : std::string::npos;
   const size_t start = place == std::string::npos ? 0 : place + 2;
-  return reason.substr(start, reason.find(". This is typically", start) - start);
+  const size_t end = std::min(reason.find(". This is typically", start), reason.find("\nException raised from", start));
+  return reason.substr(start, end - start);
 }
 
 bool contains(const std::string& text, std::initializer_list<const char*> parts) {

@@ -2,6 +2,7 @@
 #include <torch/csrc/distributed/c10d/reducer.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <type_traits>
 #include <unordered_map>
 
@@ -14,21 +15,53 @@ namespace {
 
 using Future = c10::ivalue::Future;
 
+// How the buckets of a Reducer travel, and what this rank gave to them.
+struct Exchange {
+  c10::intrusive_ptr<NotedBackend> backend;
+  std::optional<at::ScalarType> wire;  // the dtype in which wider buckets travel
+  std::unordered_map<const c10::TensorImpl*, size_t> positions;
+  bool measures = false;
+  std::mutex mutex;                  // buckets of several devices come from several threads
+  std::vector<at::Tensor> largest;  // by parameter, int32 [1]: the largest magnitude of this rank's share of the mean
+
+  void measure(const c10d::GradBucket& share) {
+    static const auto magnitudes = c10::Dispatcher::singleton()
+                                       .findSchemaOrThrow("mezzo::magnitudes", "")
+                                       .typed<at::Tensor(at::TensorList)>();
+    const auto found = magnitudes.call(share.getGradients()).split(1);
+    const auto parameters = share.getParameters();
+    const std::lock_guard lock(mutex);
+    for (size_t i = 0; i < found.size(); i++) largest[positions.at(parameters[i].unsafeGetTensorImpl())] = found[i];
+  }
+};
+
 // Averages a bucket. An error of the group is told with what the other ranks do.
-class AverageHook final : public c10d::CppCommHookInterface<c10::intrusive_ptr<NotedBackend>> {
+class AverageHook final : public c10d::CppCommHookInterface<std::shared_ptr<Exchange>> {
  public:
   using CppCommHookInterface::CppCommHookInterface;
 
   c10::intrusive_ptr<Future> runHook(c10d::GradBucket& bucket) override {
-    Tensors tensors = {bucket.getBufferRef()};
-    tensors[0].div_(state_->getSize());
-    const Work work = state_->allreduce(tensors, {});
-    const auto tell = [backend = state_, entered = state_->last()](Future& done) -> c10::IValue {
+    const auto& backend = state_->backend;
+    const at::Tensor wide = bucket.getBuffer();
+    const bool packs = state_->wire && wide.element_size() > 2;
+    c10d::GradBucket share = bucket;
+    if (packs) {
+      at::Tensor packed = wide.to(*state_->wire);
+      share.setBuffer(packed);
+    }
+    Tensors tensors = {share.getBuffer()};
+    // Before the sum, which 16 bits may not hold where they hold the mean.
+    tensors[0].div_(backend->getSize());
+    if (state_->measures) state_->measure(share);
+    const Work work = backend->allreduce(tensors, {});
+    const auto finish = [backend, entered = backend->last(), wide, packs](Future& done) -> c10::IValue {
       if (done.hasError()) backend->fail(entered, done.tryRetrieveErrorMessage());
-      return done.value();
+      if (!packs) return done.value();
+      wide.copy_(c10d::detail::parseCppCommHookResult(done.value()));
+      return wide;
     };
     const auto reduced = work->getFuture();
-    return reduced->then(tell, reduced->elementType());
+    return reduced->then(finish, packs ? c10::TypePtr(c10::TensorType::get()) : reduced->elementType());
   }
 };
 
@@ -42,9 +75,13 @@ std::shared_ptr<Reducer> makeReducer(More&&... arguments) {
   }
 }
 
-using Reducer = std::shared_ptr<c10d::Reducer>;
+struct Reducer {
+  std::shared_ptr<c10d::Reducer> engine;
+  std::shared_ptr<Exchange> exchange;
+};
 
-// group, parameters, names, bytes of a bucket, bytes of the first, find unused parameters, gradients as bucket views
+// group, parameters, names, bytes of a bucket, bytes of the first, find unused parameters, gradients as bucket views,
+// the dtype in which they travel ('' for their own)
 napi_value reducerNew(const Call& call) {
   const Group& group = groupOf(call, 0);
   const Tensors parameters = tensorsOf(call, 1);
@@ -56,21 +93,44 @@ napi_value reducerNew(const Call& call) {
   }
   const int64_t bytes = call.integer(3), firstBytes = call.integer(4);
   const bool findUnused = call.boolean(5), asViews = call.boolean(6);
+  const std::string wire = stringOf(call.env, call[7]);
+  const auto exchange = std::make_shared<Exchange>();
+  exchange->backend = group.backend;
+  if (!wire.empty()) exchange->wire = wire == "float16" ? at::kHalf : at::kBFloat16;
+  for (size_t i = 0; i < parameters.size(); i++) {
+    exchange->positions.emplace(parameters[i].unsafeGetTensorImpl(), i);
+  }
   const std::vector<bool> sparse(parameters.size(), false);
   // Backward comes to the last layers first, so their gradients go into the first bucket.
   auto [buckets, limits] = c10d::compute_bucket_assignment_by_size(
       parameters, {static_cast<size_t>(firstBytes), static_cast<size_t>(bytes)}, sparse);
   std::reverse(buckets.begin(), buckets.end());
-  auto reducer = makeReducer<c10d::Reducer>(parameters, std::move(buckets), group.processes, sparse, bytes, findUnused,
-                                            asViews, std::move(names), firstBytes, false, false);
-  reducer->register_comm_hook(std::make_unique<AverageHook>(group.backend));
-  return toExternal<Reducer>(call.env, std::move(reducer));
+  auto engine = makeReducer<c10d::Reducer>(parameters, std::move(buckets), group.processes, sparse, bytes, findUnused,
+                                           asViews, std::move(names), firstBytes, false, false);
+  engine->register_comm_hook(std::make_unique<AverageHook>(exchange));
+  return toExternal<Reducer>(call.env, {std::move(engine), exchange});
 }
 
-c10d::Reducer& reducerOf(const Call& call) {
-  const auto& reducer = fromExternal<Reducer>(call, 0);
-  if (!reducer) throw BridgeError("DISTRIBUTED", "DistributedDataParallel was disposed");
-  return *reducer;
+Reducer& openReducer(const Call& call) {
+  auto& reducer = fromExternal<Reducer>(call, 0);
+  if (!reducer.engine) throw BridgeError("DISTRIBUTED", "DistributedDataParallel was disposed");
+  return reducer;
+}
+
+c10d::Reducer& reducerOf(const Call& call) { return *openReducer(call).engine; }
+
+// From now on notes what this rank gives to each mean.
+napi_value reducerMeasure(const Call& call) {
+  Exchange& exchange = *openReducer(call).exchange;
+  exchange.largest.assign(exchange.positions.size(), at::zeros({1}, at::kInt));
+  exchange.measures = true;
+  return nullptr;
+}
+
+// int32 [parameters]: the largest magnitude of what this rank gave to the last mean, as float32 bits.
+napi_value reducerMeasured(const Call& call) {
+  const Exchange& exchange = *openReducer(call).exchange;
+  return toJs(call.env, call.environment.tensors.add(at::cat(exchange.largest)));
 }
 
 napi_value reducerForward(const Call& call) {
@@ -85,8 +145,8 @@ napi_value reducerBackward(const Call& call) {
 
 napi_value reducerClose(const Call& call) {
   Reducer& reducer = fromExternal<Reducer>(call, 0);
-  if (reducer) reducer->remove_autograd_hooks();
-  reducer.reset();
+  if (reducer.engine) reducer.engine->remove_autograd_hooks();
+  reducer.engine.reset();
   return nullptr;
 }
 
@@ -108,6 +168,8 @@ napi_value reducerBuckets(const Call& call) {
 void registerReducer(napi_env env, napi_value exports) {
   using namespace distributed;
   define<reducerNew>(env, exports, "reducerNew");
+  define<reducerMeasure>(env, exports, "reducerMeasure");
+  define<reducerMeasured>(env, exports, "reducerMeasured");
   define<reducerForward>(env, exports, "reducerForward");
   define<reducerBackward>(env, exports, "reducerBackward");
   define<reducerClose>(env, exports, "reducerClose");

@@ -86,7 +86,12 @@ export interface NativeDistributed {
     firstBucketBytes: number,
     findUnusedParameters: boolean,
     gradientAsBucketView: boolean,
+    wireDtype: 'float16' | 'bfloat16' | '',
   ): NativeReducer;
+  /** From now on notes the largest magnitudes of what this rank gives to each mean. */
+  reducerMeasure(reducer: NativeReducer): void;
+  /** Those of the last backward, one a parameter: the handle of int32 [parameters], as bits of a float32. */
+  reducerMeasured(reducer: NativeReducer): number;
   /** Before a forward whose gradients are to be averaged; tells whether the buckets were made anew. */
   reducerForward(reducer: NativeReducer): boolean;
   /** After it, with its outputs where unused parameters are to be found, else none. */

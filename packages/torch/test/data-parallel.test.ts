@@ -11,17 +11,22 @@ interface Run {
   mean: number[];
 }
 
-const recorded = fixture<{ dataParallel: Run[] }>('distributed.json').dataParallel;
+interface Recorded {
+  dataParallel: Run[];
+  compressed: Record<'float16' | 'bfloat16', Numbers>;
+}
 
-function assertNear(actual: unknown, expected: unknown, place: string): void {
+const { dataParallel: recorded, compressed } = fixture<Recorded>('distributed.json');
+
+function assertNear(actual: unknown, expected: unknown, place: string, relative = 1e-5): void {
   if (typeof expected === 'number') {
-    const tolerance = 1e-6 + 1e-5 * Math.abs(expected);
+    const tolerance = 1e-6 + relative * Math.abs(expected);
     assert.ok(Math.abs((actual as number) - expected) <= tolerance, `${place}: ${actual}, not ${expected}`);
     return;
   }
   const [a, e] = [actual as Record<string, unknown>, expected as Record<string, unknown>];
   assert.deepEqual(Object.keys(a), Object.keys(e), place);
-  for (const key of Object.keys(e)) assertNear(a[key], e[key], `${place}.${key}`);
+  for (const key of Object.keys(e)) assertNear(a[key], e[key], `${place}.${key}`, relative);
 }
 
 async function assertAsPyTorch(program: string): Promise<void> {
@@ -45,6 +50,27 @@ test('start, gradients, weights and statistics are those of PyTorch on two ranks
 
 test('the same with backward on a thread of its own, as with a GPU', () =>
   assertAsPyTorch('dataParallelOnThread'));
+
+test('compressed gradients are those of the hooks of PyTorch, the same on both ranks', async () => {
+  const [zero, one] = await runRanks('compressed', 2);
+  assert.equal(zero?.error, undefined);
+  assert.deepEqual(one, zero);
+  const { float16, bfloat16 } = zero!.result as typeof compressed;
+  // One unit in the last place, where the gradients before were a bit apart.
+  assertNear(float16, compressed.float16, 'float16', 2 ** -10);
+  assertNear(bfloat16, compressed.bfloat16, 'bfloat16', 2 ** -7);
+  // They are numbers of those dtypes: 10 and 7 bits after the first.
+  for (const [numbers, bits] of [
+    [float16, 10],
+    [bfloat16, 7],
+  ] as const) {
+    const units = Object.values(numbers)
+      .flat()
+      .filter((x) => Math.abs(x) > 1e-3)
+      .map((x) => (x / 2 ** Math.floor(Math.log2(Math.abs(x)))) * 2 ** bits);
+    assert.ok(units.length > 20 && units.every(Number.isInteger));
+  }
+});
 
 test('unused parameters are found, or named', async () => {
   const outcomes = await runRanks('unused', 2);

@@ -58,6 +58,22 @@ test('a killed rank ends what the others wait for, at once', async () => {
   assert.deepEqual(one, {});
 });
 
+test('when the rank with the store is killed, the others say what they know', async () => {
+  const [, one] = await runRanks('storeKilled', 2);
+  const { code, lines } = error(one);
+  assert.equal(code, 'DISTRIBUTED_PEER_LOST');
+  // How the store's connection ends depends on what was under way; the reason is one line.
+  const silent = '  the store, which rank 0 serves, does not answer: ';
+  assert.ok(lines?.[1]?.startsWith(silent) && lines[1].length > silent.length, lines?.[1]);
+  assert.deepEqual(
+    [lines?.[0], ...(lines?.slice(2) ?? [])],
+    [
+      'allReduce of float32 [4], sum (#2) on rank 1 of 2 lost the connection to another rank:',
+      '  connection lost',
+    ],
+  );
+});
+
 test('a rank lost during backward is told of as in any collective', async () => {
   const [zero] = await runRanks('lostInBackward', 2);
   assert.deepEqual(error(zero), {

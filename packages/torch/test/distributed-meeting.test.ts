@@ -48,6 +48,15 @@ test('without rank 0 there is no store', async () => {
   });
 });
 
+test('ranks of different versions are refused, with both', async () => {
+  const error = {
+    code: 'VALUE',
+    message: 'Mezzo is 0.1.0 on rank 0, 0.2.0 on rank 2',
+    hint: 'install the same versions for every rank',
+  };
+  assert.deepEqual(await runRanks('otherVersions', 4), [{ error }, { result: {} }, { error }, { error }]);
+});
+
 test('a port in use is said to be', async () => {
   const server = createServer().listen(0);
   await once(server, 'listening');

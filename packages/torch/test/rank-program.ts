@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { native } from '@mezzo/libtorch';
+import { noteVersions, requireSameVersions } from '../src/distributed/same-versions.ts';
 import { distributed, manualSeed, nn, optim, scope, type Tensor, tensor, zeros } from '../src/index.ts';
-import type { RankOutcome } from './ranks.ts';
+import { type Program, runProgram } from './run-program.ts';
 
 // The programs that distributed.test.ts runs as ranks of a group; the first argument names one.
 
@@ -12,8 +12,6 @@ const { getRank, getWorldSize, ReduceOp } = distributed;
 const values = (t: Tensor): number[] => Array.from(t.toTypedArray() as Iterable<number | bigint>, Number);
 const filled = (count: number, shape: readonly number[]) => Array.from({ length: count }, () => zeros(shape));
 const begin = (timeout = 60_000) => distributed.initProcessGroup({ timeout });
-
-type Program = () => Promise<Record<string, unknown>>;
 
 /** Two linear layers, of which `first` alone is used in a forward with `skip`. */
 class Net extends nn.Module {
@@ -43,6 +41,12 @@ const gradients = (module: nn.Module) =>
   Object.fromEntries(
     Array.from(module.namedParameters(), ([name, { grad }]) => [name, grad && values(grad)]),
   );
+
+/** A group of all that gives up after 2 seconds; they meet with more patience. */
+async function impatient(): Promise<distributed.ProcessGroup> {
+  await begin();
+  return (await distributed.newGroup(undefined, { timeout: 2000 }))!;
+}
 
 /** Fails as `call` does, but only when the others have failed too: a rank that ends takes its connections along. */
 async function lingering(call: () => void): Promise<Record<string, unknown>> {
@@ -180,6 +184,24 @@ const programs: Record<string, Program> = {
     return { ...result, missing };
   },
 
+  async otherVersions() {
+    const [rank, size] = [Number(process.env.RANK), Number(process.env.WORLD_SIZE)];
+    const store = await distributed.TCPStore.open({
+      host: '127.0.0.1',
+      port: Number(process.env.MASTER_PORT),
+      worldSize: size,
+      isMaster: rank === 0,
+      timeout: 20_000,
+    });
+    // Rank 1 is as a process of PyTorch, which notes nothing.
+    const versions = { Mezzo: rank === 2 ? '0.2.0' : '0.1.0', LibTorch: '2.15.0' };
+    if (rank !== 1) noteVersions(store, rank, versions);
+    store.add('here', 1);
+    while (store.add('here', 0) < size) await sleep(5);
+    if (rank !== 1) await requireSameVersions(store, versions, { rank, size });
+    return {};
+  },
+
   async alone() {
     // Rank 0 waits longest: the store ends with it.
     await begin(process.env.RANK === '0' ? 4500 : 1500);
@@ -205,21 +227,33 @@ const programs: Record<string, Program> = {
   },
 
   async late() {
-    await begin(2000);
+    const group = await impatient();
     if (getRank() === 1) {
-      distributed.barrier();
+      distributed.barrier({ group });
       await sleep(3500);
       return {};
     }
-    distributed.barrier();
-    return lingering(() => distributed.allReduce(zeros([2, 3])));
+    distributed.barrier({ group });
+    return lingering(() => distributed.allReduce(zeros([2, 3]), { group }));
   },
 
   async mismatch() {
-    await begin(2000);
+    const group = await impatient();
+    // Rank 0 is the first whose time is over; with that its connections end.
+    if (getRank() === 1) await sleep(500);
     return lingering(() =>
-      getRank() === 0 ? distributed.allReduce(zeros([2])) : distributed.broadcast(zeros([3]), 0),
+      getRank() === 0
+        ? distributed.allReduce(zeros([2]), { group })
+        : distributed.broadcast(zeros([3]), 0, { group }),
     );
+  },
+
+  async storeKilled() {
+    await begin(20_000);
+    distributed.barrier();
+    if (getRank() === 0) process.kill(process.pid, 'SIGKILL');
+    await distributed.allReduce(zeros([4]), { asyncOp: true }).waitAsync();
+    return {};
   },
 
   async killed() {
@@ -298,6 +332,25 @@ const programs: Record<string, Program> = {
     return (await programs.dataParallel?.()) ?? {};
   },
 
+  async compressed() {
+    await begin();
+    const found: Record<string, unknown> = {};
+    for (const compression of ['float16', 'bfloat16'] as const) {
+      manualSeed(7);
+      const net = new Net();
+      const model = new distributed.DistributedDataParallel(net, { bucketCapMb: 2e-5, compression });
+      scope(() => model.forward(rows(getRank())).pow(2).mean().backward());
+      found[compression] = gradients(net);
+      model.dispose();
+    }
+    assert.throws(
+      () => new distributed.DistributedDataParallel(new Net(), { compression: 'int8' as 'float16' }),
+      { code: 'VALUE', message: 'compression must be float16 or bfloat16, got int8' },
+    );
+    distributed.barrier();
+    return found;
+  },
+
   async unused() {
     await begin();
     const rank = getRank();
@@ -343,17 +396,4 @@ const programs: Record<string, Program> = {
 
 const getRankIn = (group: distributed.ProcessGroup) => getRank(group);
 
-const program = programs[process.argv[2] ?? ''];
-if (!program) throw new Error(`no such program: ${process.argv[2]}`);
-const outcome: RankOutcome = await program().then(
-  (result) => ({ result }),
-  (error: Error & { code?: string; hint?: string }) => ({
-    error: {
-      code: error.code ?? 'none',
-      message: error.message,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-    },
-  }),
-);
-writeSync(1, JSON.stringify(outcome));
-process.exit();
+await runProgram(programs);

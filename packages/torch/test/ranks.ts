@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
-const PROGRAM = fileURLToPath(new URL('./rank-program.js', import.meta.url));
+const fileOf = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
 
 /** What one rank gave: the result of its program, or the error that it threw. */
 export interface RankOutcome {
@@ -11,31 +11,37 @@ export interface RankOutcome {
   error?: { code: string; message: string; hint?: string };
 }
 
+/** A port outside the range from which systems take those of connections. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 12_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, () => resolve(true));
+    });
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /**
- * Runs a program of rank-program.ts as `worldSize` processes of one thread each that meet at one port; `only` leaves
+ * Runs a program of `file` as `worldSize` processes of one thread each that meet at one port; `only` leaves
  * out other ranks. Gives every rank's outcome.
  */
 export async function runRanks(
   program: string,
   worldSize: number,
-  { only, port }: { only?: number[]; port?: number } = {},
+  { only, port, file = 'rank-program' }: { only?: number[]; port?: number; file?: string } = {},
 ): Promise<(RankOutcome | undefined)[]> {
   const meeting = String(port ?? (await freePort()));
   const ranks = Array.from({ length: worldSize }, (_, rank) => rank);
   return Promise.all(
     ranks.map(async (rank) => {
       if (only && !only.includes(rank)) return undefined;
-      const child = spawn(process.execPath, [PROGRAM, program], {
+      const child = spawn(process.execPath, [fileOf(file), program], {
         stdio: ['ignore', 'pipe', 'inherit'],
         env: {
           ...process.env,

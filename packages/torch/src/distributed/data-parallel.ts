@@ -2,6 +2,7 @@ import { type NativeReducer, native } from '@mezzo/libtorch';
 import { isGradEnabled } from '../autograd/modes.ts';
 import { refuseAsync, refusePromise } from '../autograd/synchronous.ts';
 import { Module } from '../nn/module.ts';
+import { adopt } from '../tensor/lifetime.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { tensorsIn } from '../tensor/tree.ts';
 import { broadcast } from './collectives.ts';
@@ -24,6 +25,11 @@ export interface DistributedDataParallelOptions {
   /** Gradients lie in the buckets themselves, which saves their size in memory; `detach_` refuses them then. */
   gradientAsBucketView?: boolean;
   /**
+   * float32 gradients travel in this dtype, in half the bytes, and are averaged in it (PyTorch's fp16_compress_hook and
+   * bf16_compress_hook). float16 holds no number above 65504, so a loss scale must leave room.
+   */
+  compression?: 'float16' | 'bfloat16';
+  /**
    * Gives every rank the buffers of rank 0 (running statistics) before a forward that follows one whose gradients
    * were averaged. To evaluate on one rank, call `module` itself.
    */
@@ -39,7 +45,12 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   readonly module: M;
   readonly #group: ProcessGroup;
   readonly #reducer: NativeReducer;
-  /** Of the parameters that are trained, in the Reducer's order. */
+  /**
+   * The parameters of which gradients are averaged.
+   * @internal
+   */
+  readonly trained: readonly Tensor[];
+  /** Theirs. */
   readonly #names: readonly string[];
   readonly #findUnused: boolean;
   readonly #broadcastBuffers: boolean;
@@ -53,7 +64,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   constructor(module: M, options: DistributedDataParallelOptions = {}) {
     super();
     const { processGroup = defaultGroup(), bucketCapMb = 25, findUnusedParameters = false } = options;
-    const { gradientAsBucketView = true, broadcastBuffers = true } = options;
+    const { gradientAsBucketView = true, broadcastBuffers = true, compression } = options;
     const trained = [...module.namedParameters()].filter(([, parameter]) => parameter.requiresGrad);
     if (trained.length === 0) {
       throw new DistributedError('VALUE', 'DistributedDataParallel: no parameter requires a gradient');
@@ -61,21 +72,29 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     if (!(bucketCapMb > 0)) {
       throw new DistributedError('VALUE', `bucketCapMb must be positive, got ${bucketCapMb}`);
     }
+    if (compression !== undefined && compression !== 'float16' && compression !== 'bfloat16') {
+      throw new DistributedError(
+        'VALUE',
+        `compression must be float16 or bfloat16, got ${String(compression)}`,
+      );
+    }
     this.module = module;
     this.#group = processGroup;
     this.#findUnused = findUnusedParameters;
     this.#broadcastBuffers = broadcastBuffers;
     requireSameShapes([...module.namedParameters(), ...module.namedBuffers()], processGroup);
     this.#fromFirstRank([...module.parameters(), ...module.buffers()]);
+    this.trained = trained.map(([, parameter]) => parameter);
     this.#names = trained.map(([name]) => name);
     this.#reducer = native().reducerNew(
       processGroup.native,
-      Float64Array.from(trained, ([, { handle }]) => handle),
+      Float64Array.from(this.trained, ({ handle }) => handle),
       this.#names,
       Math.round(bucketCapMb * MIB),
       Math.min(MIB, Math.round(bucketCapMb * MIB)),
       findUnusedParameters,
       gradientAsBucketView,
+      compression ?? '',
     );
   }
 
@@ -114,6 +133,28 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     } finally {
       this.#synchronizes = before;
     }
+  }
+
+  /** The processes that train together. */
+  get processGroup(): ProcessGroup {
+    return this.#group;
+  }
+
+  /**
+   * From now on notes the largest magnitude of every gradient that this rank brings to the mean.
+   * @internal
+   */
+  measureOwn(): void {
+    native().reducerMeasure(this.#reducer);
+  }
+
+  /**
+   * Those of the last backward: int32, one for each of `trained`, the float32 bits of gradients divided by the group's
+   * size.
+   * @internal
+   */
+  ownMagnitudes(): Tensor {
+    return adopt(native().reducerMeasured(this.#reducer));
   }
 
   /** How many parameters each bucket of gradients holds, in the order in which they are exchanged. */

@@ -2,6 +2,7 @@ import { type NativeGroup, native } from '@mezzo/libtorch';
 import { DistributedError } from './errors.ts';
 import { seconds } from './opening.ts';
 import { checkRank, type RendezvousOptions, rendezvous } from './rendezvous.ts';
+import { noteVersions, ownVersions, requireSameVersions } from './same-versions.ts';
 import { PrefixStore, type Store, TCPStore } from './store.ts';
 
 /** 30 minutes, as PyTorch's. */
@@ -76,7 +77,8 @@ function theWorld(): World {
 /**
  * Meets the other processes; all must call it (torch.distributed.init_process_group). Processes of PyTorch may be
  * among them.
- * @throws DistributedError DISTRIBUTED_TIMEOUT naming the ranks that did not come, PORT_IN_USE, VALUE, DISTRIBUTED
+ * @throws DistributedError DISTRIBUTED_TIMEOUT naming the ranks that did not come, PORT_IN_USE, VALUE (also when the
+ *   ranks have different versions of Mezzo or LibTorch), DISTRIBUTED
  */
 export async function initProcessGroup(options: InitProcessGroupOptions = {}): Promise<void> {
   if (world || beginning) {
@@ -95,7 +97,15 @@ export async function initProcessGroup(options: InitProcessGroupOptions = {}): P
     // The names that PyTorch gives, so that its processes and ours can be in one group.
     base = new PrefixStore('default_pg', store);
     const ranks = Array.from({ length: worldSize }, (_, i) => i);
+    const versions = ownVersions();
+    noteVersions(base, rank, versions);
     const group = await openGroup(base, 0, ranks, rank, timeout);
+    try {
+      await requireSameVersions(base, versions, group);
+    } catch (error) {
+      native().groupClose(group.native);
+      throw error;
+    }
     const groupStore = new PrefixStore('0/', base);
     world = { group, store: groupStore, ownStore: own, timeout, groups: [group], made: 1 };
   } catch (error) {

@@ -21,7 +21,7 @@ export interface BatchNormLayerOptions extends FactoryOptions {
 }
 
 /** Ioffe and Szegedy 2015. eps and momentum may be changed after construction. */
-abstract class BatchNorm extends Layer {
+export abstract class BatchNorm extends Layer {
   static override readonly stateNames = {
     runningMean: 'running_mean',
     runningVar: 'running_var',
@@ -108,7 +108,8 @@ abstract class BatchNorm extends Layer {
     });
   }
 
-  private countBatch(): number {
+  /** The share of this batch in the running statistics. */
+  protected countBatch(): number {
     this.numBatchesTracked?.add_(1);
     // sync: a cumulative mean needs the count on the host
     return this.momentum ?? 1 / Number(this.numBatchesTracked?.item() ?? 1);
