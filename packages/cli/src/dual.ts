@@ -13,7 +13,7 @@ const isOwn = (model: string): boolean =>
 
 /** A training's options with the defaults of pairs: a resumed run, and a model of one's own, have theirs. */
 export function dualTraining(options: TrainOptions): TrainOptions {
-  if (typeof options.resume === 'string') return options;
+  if (typeof options.resume === 'string' && options.resume !== 'auto') return options;
   const project = { project: FUSE_PROJECT };
   if (options.resume === true || isOwn(options.model ?? '')) return { ...project, ...options };
   return { ...project, model: 'yolo11n', fusion: 'mid', ...options };

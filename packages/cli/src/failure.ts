@@ -55,6 +55,8 @@ export const BAD_INPUT: ReadonlySet<string> = new Set([
   'READ_FAILED',
   'NOTHING_TO_RESUME',
   'NO_SUCH_DEVICE',
+  'PORT_IN_USE',
+  'RANKS_DIFFER',
   'NO_SUCH_SET',
   'NOT_A_FOLDER',
   'NO_PERMISSION',

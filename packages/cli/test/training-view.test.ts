@@ -15,6 +15,7 @@ const start: StartEvent = {
   amp: { enabled: true, dtype: 'float16', reason: 'compute capability 9.0' },
   scaler: true,
   device: 'cuda:0',
+  ranks: 1,
   machine: 'a machine',
   model: { name: 'yolov8n', params: 3011043, gflops: 8.2 },
   data: { path: 'data.yaml', train: 205, val: 87, pairs: false, names: ['a', 'b'] },

@@ -132,6 +132,8 @@ export { syntheticBatch } from './precision/synthetic-batch.ts';
 export type { ImagePair } from './predict/pair-image.ts';
 export type { PredictImage } from './predict/predictor.ts';
 export type { Boxes, Results } from './predict/results.ts';
+export { joinRanks, leaveRanks, type Place } from './ranks/join.ts';
+export { requireShareable } from './ranks/requirements.ts';
 export { type ConvertedWeights, convertPtToSafetensors, convertSafetensorsToPt } from './weights/convert.ts';
 export { readTorchCheckpoint } from './weights/torch-checkpoint.ts';
 export { type CallHooks, type Prediction, type PredictSource, YOLO } from './yolo.ts';

@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Explanation } from '@mezzo/precision';
 import { Tensor } from '@mezzo/torch';
@@ -37,6 +38,7 @@ import { type PredictImage, Predictor } from './predict/predictor.ts';
 import type { Results } from './predict/results.ts';
 import { listSources } from './predict/sources.ts';
 import { tensorImages } from './predict/tensor-image.ts';
+import { ranksHere } from './ranks/join.ts';
 
 /** What every call of {@link YOLO} takes beside the options of the command of the same name. */
 export interface CallHooks {
@@ -133,8 +135,10 @@ export class YOLO {
   async train({ onEvent, signal, ...options }: TrainOptions & CallHooks): Promise<DetectionReport> {
     const emit = this.emitter(onEvent);
     const report = await trainDetector({ source: this.source, options, emit, ...(signal ? { signal } : {}) });
-    if (report.saveDir !== undefined && options.save !== false) {
-      this.source = await openModel(path.join(report.saveDir, 'weights', 'best.safetensors'));
+    const best = path.join(report.saveDir!, 'weights', 'best.safetensors');
+    // Ranks on other hosts have the file where the folder is a shared one.
+    if (options.save !== false && (ranksHere().rank === 0 || existsSync(best))) {
+      this.source = await openModel(best);
       this.network = undefined;
     }
     return report;

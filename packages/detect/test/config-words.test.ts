@@ -183,7 +183,10 @@ test('a value that is missing, of the wrong kind or out of range', async () => {
 test('what exists elsewhere and not here is refused with a sentence', async () => {
   for (const [words, message] of [
     [['imgsz=640,480'], 'imgsz=640,480: two different sides are not supported: give the longer one'],
-    [['device=0,1'], 'device=0,1: training on several devices is not there yet: give one'],
+    [
+      ['device=0,1'],
+      'device=0,1: training on several GPUs takes NCCL, which Mezzo is not built with: give one, or device=cpu ranks=2',
+    ],
     [['device=mps'], 'device=mps: Mezzo runs on the CPU and on CUDA devices'],
     [['mask_ratio=2'], 'mask_ratio=2: it belongs to segmentation, and Mezzo trains detectors'],
     [['task=segment'], 'task=segment: Mezzo detects: segment, pose, classify and obb are other tasks'],

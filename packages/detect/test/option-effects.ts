@@ -272,6 +272,9 @@ export const effects = (forms: string, night: string, dual: string): Record<stri
 /** Options whose effect is shown elsewhere, and why not here. */
 export const ELSEWHERE: Record<string, string> = {
   device: 'needs a GPU; on a CPU there is one device (engine/device.ts, cuda tests)',
+  ranks: 'processes: ranks.test.ts',
+  sync_bn: 'statistics of all ranks: ranks.test.ts',
+  timeout: 'how long ranks wait for each other (tests of the process groups in packages/torch)',
   deterministic: 'chooses among CUDA kernels (cuda tests)',
   workers: 'changes how soon pictures are there, and nothing in them: data-loader.test.ts',
   patience: 'stopper.test.ts',

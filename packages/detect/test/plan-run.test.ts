@@ -157,6 +157,7 @@ describe('islands in YOLOv8n', () => {
       scale: 1024,
       norm: null,
       culprits: [],
+      culpritsByRank: [],
       largest: Number.NaN,
       magnitudes: new Float32Array(),
       names: [],

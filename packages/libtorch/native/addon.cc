@@ -1,6 +1,7 @@
 #include "diagnostics.h"
 #include "environment.h"
 #include "register.h"
+#include "register_distributed.h"
 
 namespace {
 
@@ -35,6 +36,8 @@ napi_value init(napi_env env, napi_value exports) {
     registerMachine(env, exports);
     registerCuda(env, exports);
     registerImage(env, exports);
+    registerDistributed(env, exports);
+    registerReducer(env, exports);
   } catch (...) {
     throwIntoJs(env);
     return nullptr;

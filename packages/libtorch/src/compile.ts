@@ -168,7 +168,8 @@ function readUnits(folder: string, libtorch: LibTorch): Unit[] {
   const require = createRequire(import.meta.url);
   const { include_dir: nodeHeaders } = require('node-api-headers') as { include_dir: string };
   const { version: nodeApi } = require('node-api-headers/package.json') as { version: string };
-  const includes = [nodeHeaders, ...includeFolders(libtorch)].flatMap((place) => ['-isystem', place]);
+  // The folder itself stands for the headers of Gloo, which LibTorch's include and the wheels lack.
+  const includes = [nodeHeaders, ...includeFolders(libtorch), folder].flatMap((place) => ['-isystem', place]);
   const names = readdirSync(folder).filter((name) => name.endsWith('.cc'));
   return names.sort().map((name) => {
     const ending = Object.keys(FLAGS_BY_ENDING).find((suffix) => name.endsWith(suffix));

@@ -4,6 +4,15 @@ export { type CompileProgress, compileAddon, findAddon } from './compile.ts';
 export { availableCores, type CpuPrecision, thisCpu } from './cpu.ts';
 export type { NativeAnomaly, NativeProfilerEvent } from './diagnostics.ts';
 export { type Candidate, type Discovery, discoverLibTorch, requireLibTorch } from './discover.ts';
+export type {
+  CollectiveName,
+  NativeDistributed,
+  NativeGroup,
+  NativeReducer,
+  NativeStore,
+  NativeWork,
+  ReductionName,
+} from './distributed.ts';
 export { type DoctorReport, diagnose, type GpuReport } from './doctor.ts';
 export { driverPresent } from './driver.ts';
 export { type ErrorDetails, MezzoError, TorchError } from './errors.ts';

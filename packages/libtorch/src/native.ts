@@ -1,4 +1,5 @@
 import type { NativeAnomaly, NativeProfilerEvent } from './diagnostics.ts';
+import type { NativeDistributed } from './distributed.ts';
 import { TorchError } from './errors.ts';
 import type { NativeImage } from './image.ts';
 import { loadAddon } from './load.ts';
@@ -101,7 +102,7 @@ export type FlagName =
  * The addon, one to one. Errors are {@link TorchError}s with the codes STALE_HANDLE, BAD_ARGUMENT, NO_SUCH_OP,
  * OUT_OF_MEMORY, INDEX, TYPE, VALUE, SHAPE, NOT_IMPLEMENTED, CUDA_MISSING and TORCH.
  */
-export interface Native extends NativeImage {
+export interface Native extends NativeImage, NativeDistributed {
   /** Every operator with a schema: `aten::add.Tensor`. */
   opNames(): string[];
   lookup(name: string, overload: string): OpInfo;

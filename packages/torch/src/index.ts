@@ -30,6 +30,7 @@ export { memory } from './backends/memory.ts';
 export * as cuda from './cuda/index.ts';
 export { type HostMemory, hostMemory } from './data/host-memory.ts';
 export * as data from './data/index.ts';
+export * as distributed from './distributed/index.ts';
 export * as nn from './nn/index.ts';
 export * as ops from './ops/aten.generated.ts';
 export { type OpArgument, type OpFunction, op } from './ops/call.ts';

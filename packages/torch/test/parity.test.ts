@@ -81,6 +81,8 @@ const INTERNAL: Record<string, readonly string[]> = {
     'ownParameters',
     'ownBuffers',
     'ownChildren',
+    'replaceModules',
+    'setChild',
     'stateName',
     'state',
     'optionalStateNames',

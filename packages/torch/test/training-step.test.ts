@@ -83,7 +83,15 @@ describe('a good window', () => {
 
   test('the first of two batches leaves the window open', () => {
     const { batch } = rig(sgd, { accumulate: 2 });
-    const open = { complete: false, applied: null, scale: null, norm: null, culprits: [], largest: null };
+    const open = {
+      complete: false,
+      applied: null,
+      scale: null,
+      norm: null,
+      culprits: [],
+      culpritsByRank: [],
+      largest: null,
+    };
     assert.deepEqual(batch(0), open);
     assert.equal(batch(1).applied, true);
     assert.deepEqual(batch(2, false), open);

@@ -134,6 +134,7 @@ function everythingOn({ parts, images, rows }: StepMaterial, folder: string): St
     index: 0,
     memory,
     shape: [count, height, width, channels],
+    whole: count,
     input: { width, height },
     targets: rows,
     paths: [],

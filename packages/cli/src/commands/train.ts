@@ -1,4 +1,6 @@
-import type { TrainEvent } from '@mezzo/detect';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { Place, TrainEvent, YOLO } from '@mezzo/detect';
 import {
   COMMAND_LINE_OPTIONS,
   joinLayers,
@@ -12,6 +14,10 @@ import { openDetector } from '../detector.ts';
 import { requireDual } from '../dual.ts';
 import { UsageError } from '../failure.ts';
 import { interruptible } from '../interruption.ts';
+import { warningsOnly } from '../ranks/events.ts';
+import { launchedPlace } from '../ranks/launchers.ts';
+import { threadsOfRank } from '../ranks/threads.ts';
+import type { Terminal } from '../terminal.ts';
 import { TrainingLines } from '../training-lines.ts';
 import { TrainingView } from '../training-view.ts';
 
@@ -35,7 +41,7 @@ export const train: Command = {
   run: async (call) => runTraining(call, 'train', await joinLayers('train', call.assignments)),
 };
 
-/** Trains with the options of a command line. */
+/** Trains with the options of a command line: here, or in a process for each of several ranks. */
 export async function runTraining(
   { json, terminal }: Call,
   command: 'train' | 'train-dual',
@@ -43,26 +49,69 @@ export async function runTraining(
 ): Promise<number> {
   const settings = resolveSettings('train', options);
   await requireData(settings);
-  const model = await openDetector(settings.model, terminal);
-  if (command === 'train-dual' && settings.fusion === null && settings.resume === false) {
-    const streams = `pretrained=${settings.model} loads its weights into both streams of a network that model names`;
-    requireDual(model, `${streams}: model=yolo11n, fusion=mid, …`);
-  }
+  const place = launchedPlace(process.env);
+  const ranks = settings.ranks ?? 1;
+  const model = await openTrainable(command, settings, terminal);
   const view = json ? new TrainingLines(terminal) : new TrainingView(terminal, settings.verbose);
   const onEvent = (event: TrainEvent) => view.show(event);
   try {
     await interruptible(terminal, async (signal) => {
-      await model.train({ ...options, signal, onEvent });
+      if (place !== null) await trainLaunched(place, { model, options, settings, signal, onEvent });
+      else if (ranks > 1) await trainSupervised({ settings, options, signal, onEvent });
+      else await model.train({ ...options, signal, onEvent });
     });
   } catch (error) {
-    throw withWayOn(error, command, view.start?.saveDir);
+    throw withWayOn(error, command, settings, view.start?.saveDir);
   }
   return 0;
 }
 
+async function openTrainable(
+  command: 'train' | 'train-dual',
+  { model: name, fusion, resume }: TrainSettings,
+  terminal: Terminal,
+): Promise<YOLO> {
+  const model = await openDetector(name, terminal);
+  if (command === 'train-dual' && fusion === null && (resume === false || resume === 'auto')) {
+    const streams = `pretrained=${name} loads its weights into both streams of a network that model names`;
+    requireDual(model, `${streams}: model=yolo11n, fusion=mid, …`);
+  }
+  return model;
+}
+
+interface Shared {
+  readonly settings: TrainSettings;
+  readonly options: TrainOptions;
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: TrainEvent) => void;
+}
+
+/** This process is a rank that a launcher started; the first shows how the job goes. */
+async function trainLaunched(
+  place: Place,
+  { model, settings, options, signal, onEvent }: Shared & { model: YOLO },
+): Promise<void> {
+  const { trainRank } = await import('../ranks/train-rank.ts');
+  const shown = place.rank === 0 ? onEvent : warningsOnly(onEvent);
+  process.env.OMP_NUM_THREADS ??= String(threadsOfRank(place.localSize));
+  await trainRank(place, { model, options, timeout: settings.timeout, signal, onEvent: shown });
+}
+
+/** Starts a process for each rank on this machine. */
+async function trainSupervised({ settings, options, signal, onEvent }: Shared): Promise<void> {
+  const { superviseRanks } = await import('../ranks/supervisor.ts');
+  const { requireShareable } = await import('@mezzo/detect');
+  const { model, timeout } = settings;
+  const ranks = settings.ranks!;
+  // A run that goes on has the batch of its checkpoint, which the ranks read.
+  if (settings.resume === false) requireShareable(settings, ranks);
+  const threads = process.env.OMP_NUM_THREADS ?? String(threadsOfRank(ranks));
+  await superviseRanks({ model, options, timeout }, { ranks, threads, signal, onEvent });
+}
+
 /** A data set that cannot be used is told before anything is installed or loaded. */
 async function requireData({ data, resume, datasets_dir }: TrainSettings): Promise<void> {
-  if (resume !== false) return;
+  if (resume !== false && resume !== 'auto') return;
   if (data === null) {
     throw new UsageError(
       'USAGE',
@@ -74,9 +123,18 @@ async function requireData({ data, resume, datasets_dir }: TrainSettings): Promi
   await readDataYaml(data, { datasetsDir: datasets_dir });
 }
 
-/** An interruption says how to continue. */
-function withWayOn(error: unknown, command: string, saveDir: string | undefined): unknown {
-  if (!(error instanceof MezzoError) || error.code !== 'INTERRUPTED' || saveDir === undefined) return error;
-  const hint = `continue with: mezzo ${command} resume=${saveDir}/weights/last.safetensors`;
-  return new MezzoError('INTERRUPTED', error.message, { hint, cause: error });
+/** What ends a run before its time says how to continue. */
+function withWayOn(
+  error: unknown,
+  command: string,
+  { ranks }: TrainSettings,
+  saveDir: string | undefined,
+): unknown {
+  if (!(error instanceof MezzoError) || saveDir === undefined) return error;
+  const last = path.join(saveDir, 'weights', 'last.safetensors');
+  const between = error.code.startsWith('DISTRIBUTED') || error.code === 'RANK_LOST';
+  if (error.code !== 'INTERRUPTED' && !(between && existsSync(last))) return error;
+  const way = `continue with: mezzo ${command} resume=${last}${ranks === null ? '' : ` ranks=${ranks}`}`;
+  const hint = between && error.hint !== undefined ? `${error.hint}\n${way}` : way;
+  return new MezzoError(error.code, error.message, { hint, cause: error });
 }

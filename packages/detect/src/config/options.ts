@@ -6,12 +6,14 @@ import { exportOptions } from './table/export.ts';
 import { lossOptions, optimizerOptions } from './table/optimizer.ts';
 import { pairOptions } from './table/pairs.ts';
 import { precisionOptions } from './table/precision.ts';
+import { rankOptions } from './table/ranks.ts';
 import { recipeOptions } from './table/recipe.ts';
 import { outputOptions, runOptions } from './table/run.ts';
 
 /** The option table by subject, in the order of help and documentation. */
 export const GROUPS: readonly { readonly title: string; readonly options: OptionTable }[] = [
   { title: 'Run', options: runOptions },
+  { title: 'Several processes', options: rankOptions },
   { title: 'Output', options: outputOptions },
   { title: 'Precision', options: precisionOptions },
   { title: 'Optimizer and schedule', options: optimizerOptions },
@@ -27,6 +29,7 @@ export const GROUPS: readonly { readonly title: string; readonly options: Option
 
 const TABLE = {
   ...runOptions,
+  ...rankOptions,
   ...outputOptions,
   ...precisionOptions,
   ...optimizerOptions,

@@ -8,6 +8,8 @@ export interface RectOptions {
   stride: number;
   /** Added before that rounding, in strides. */
   pad: number;
+  /** How many there are; the last holds what remains. */
+  batches?: number;
 }
 
 export interface RectBatches {
@@ -18,12 +20,13 @@ export interface RectBatches {
 }
 
 export function rectBatches(images: readonly Size[], options: RectOptions): RectBatches {
-  const { imgsz, batch, stride, pad } = options;
+  const { imgsz, batch, stride, pad, batches = Math.ceil(images.length / batch) } = options;
   const order = Uint32Array.from(images.keys()).sort(
     (a, b) => aspect(images[a]!) - aspect(images[b]!) || a - b,
   );
-  const shapes = Array.from({ length: Math.ceil(images.length / batch) }, (_, index) => {
-    const members = Array.from(order.subarray(index * batch, (index + 1) * batch), (i) => images[i]!);
+  const shapes = Array.from({ length: batches }, (_, index) => {
+    const end = index + 1 === batches ? images.length : (index + 1) * batch;
+    const members = Array.from(order.subarray(index * batch, end), (i) => images[i]!);
     return rectShape(members, imgsz, stride, pad);
   });
   return { order, shapes };

@@ -20,12 +20,16 @@ import type { Fault } from './inspect-image.ts';
 import { pipeline } from './pipeline.ts';
 import { type RectBatches, rectBatches } from './rect.ts';
 import type { LabelledImage } from './scan.ts';
+import { batchesOf, partOf, type Share, WHOLE } from './shares.ts';
 import { writeTargets } from './targets.ts';
 
 export interface TrainLoaderOptions<M extends ImageMemory> {
   images: readonly LabelledImage[];
   imgsz: number;
+  /** Pictures of a batch, on all processes that share it. */
   batch: number;
+  /** Of every batch this process prepares its part. */
+  share?: Share;
   /** Channels of the pictures: 3 (RGB), 1 (luma), or as many as the images have. */
   channels: number;
   augment: Augmentation;
@@ -62,6 +66,8 @@ export interface TrainBatch<M extends ImageMemory> {
   /** Holds the pictures as uint8 [B, H, W, C]; the consumer releases it. */
   memory: M;
   shape: [pictures: number, height: number, width: number, channels: number];
+  /** Pictures of the batch on all processes that share it. */
+  whole: number;
   /** The size to which the network's input is scaled; that of the pictures without `multiScale`. */
   input: Size;
   /** Rows `picture class cx cy w h`, normalised to the picture. */
@@ -86,7 +92,7 @@ const STRIDE = 32;
 
 /**
  * A batch is a pure function of the options, the epoch and its index: the number of workers, the memory and the
- * place where a run was resumed change nothing in it. Every epoch visits all images in an order of its own; the
+ * place where a run was resumed change nothing in it, nor does the number of processes that share it. Every epoch visits all images in an order of its own; the
  * last batch may be smaller.
  */
 export class TrainLoader<M extends ImageMemory> {
@@ -96,24 +102,27 @@ export class TrainLoader<M extends ImageMemory> {
   private readonly pool: number;
   private readonly augment: Augmentation;
   private readonly rect: RectBatches | null;
+  private readonly share: Share;
   private readonly orders = new Map<number, Uint32Array>();
 
   constructor(options: TrainLoaderOptions<M>) {
     const { images, imgsz, channels, pixels, batch, workers, augment, strict = false, onSkip } = options;
     const { rect = false, cacheRam: keepAll = false, cacheDisk: store = null, partners = 'recent' } = options;
-    const { stride = STRIDE } = options;
+    const { stride = STRIDE, share = WHOLE } = options;
     this.options = options;
     this.decoded = new DecodedImages({ images, channels, pixels, imgsz, keepAll, store, strict, onSkip });
     this.gate = new Gate(picturesInFlight(workers));
     this.pool =
       partners === 'all' ? images.length : Math.min(images.length, POOL_BATCHES * batch, POOL_LIMIT);
     this.augment = rect ? { ...augment, ...WITHOUT_JOINING } : augment;
-    this.rect = rect ? rectBatches(images, { imgsz, batch, stride, pad: 0 }) : null;
+    this.share = share;
+    const { batches } = this;
+    this.rect = rect ? rectBatches(images, { imgsz, batch, stride, pad: 0, batches }) : null;
   }
 
   /** Batches of an epoch. */
   get batches(): number {
-    return Math.ceil(this.options.images.length / this.options.batch);
+    return batchesOf(this.options.images.length, this.options.batch, this.share);
   }
 
   /** The batches of an epoch, from `from` on. */
@@ -136,8 +145,7 @@ export class TrainLoader<M extends ImageMemory> {
     const { images, batch, imgsz, channels, allocate, seed, multiScale: fraction = 0 } = this.options;
     const { stride = STRIDE } = this.options;
     const output = this.rect?.shapes[index] ?? { width: imgsz, height: imgsz };
-    const first = index * batch;
-    const count = Math.min(batch, images.length - first);
+    const { first, count, whole } = partOf(index, images.length, batch, this.share);
     const pictureBytes = output.width * output.height * channels;
     const memory = allocate(count * pictureBytes);
     const samples = Array.from({ length: count }, (_, i) =>
@@ -158,6 +166,7 @@ export class TrainLoader<M extends ImageMemory> {
       index,
       memory,
       shape: [count, output.height, output.width, channels],
+      whole,
       input: scaledSize(output, { fraction, imgsz, stride, seed }, epoch, index),
       targets: writeTargets(labels),
       paths: Array.from({ length: count }, (_, i) => images[this.order(epoch)[first + i]!]!.path),

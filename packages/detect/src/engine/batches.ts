@@ -6,6 +6,7 @@ import type { TrainSettings } from '../config/index.ts';
 import type { ImageStore } from '../data/image-store.ts';
 import type { Fault } from '../data/inspect-image.ts';
 import type { Split } from '../data/scan.ts';
+import { type Share, WHOLE } from '../data/shares.ts';
 import { TrainLoader } from '../data/train-loader.ts';
 import { ValLoader } from '../data/val-loader.ts';
 import { BatchMemory, type ImageBlock } from './batch-memory.ts';
@@ -37,10 +38,12 @@ export function imagesOf(batch: {
 export interface TrainSource extends Source {
   settings: TrainSettings;
   cache: ImageCache;
+  /** Which part of every batch is wanted; all of it unless given. */
+  share?: Share;
 }
 
 export function openTrainBatches(source: TrainSource): TrainBatches {
-  const { settings, split, imgsz, channels, cache } = source;
+  const { settings, split, imgsz, channels, cache, share = WHOLE } = source;
   const augment = Object.fromEntries(AUGMENTATION_KEYS.map((key) => [key, settings[key]])) as Augmentation;
   return new TrainLoader({
     ...common(source),
@@ -48,6 +51,7 @@ export function openTrainBatches(source: TrainSource): TrainBatches {
     imgsz,
     channels,
     batch: settings.batch,
+    share,
     augment,
     pair: pairAugmentation(split, settings),
     seed: settings.seed,

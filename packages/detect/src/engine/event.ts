@@ -15,6 +15,8 @@ export interface StartEvent {
   readonly scaler: boolean;
   /** `cpu` or `cuda:0`. */
   readonly device: string;
+  /** Processes that train together. */
+  readonly ranks: number;
   /** The device and the library in words: `Intel Xeon …, 2 threads, LibTorch 2.15.0`. */
   readonly machine: string;
   readonly model: { readonly name: string; readonly params: number; readonly gflops: number };
@@ -106,6 +108,8 @@ export interface SkipEvent {
   readonly culprits: readonly string[];
   /** Of a network of several streams: those that the culprits belong to (`rgb`, `ir`, `fused`). */
   readonly streams?: readonly string[];
+  /** Of several ranks: those on which something was not finite. */
+  readonly ranks?: readonly number[];
   /** In words, the first few layers named: 'non-finite gradients in model.22.cv3.0.2 and 3 more'. */
   readonly cause: string;
 }

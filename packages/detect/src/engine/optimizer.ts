@@ -24,6 +24,8 @@ export interface GroupedOptimizer {
   readonly description: string;
 }
 
+const NORMS = [nn.BatchNorm2d, nn.SyncBatchNorm];
+
 /** Splits a model's parameters as the YOLO recipes do: by name for biases, by layer for normalisation. */
 export function parameterGroups(model: nn.Module): { weights: Tensor[]; norms: Tensor[]; biases: Tensor[] } {
   const groups = { weights: [] as Tensor[], norms: [] as Tensor[], biases: [] as Tensor[] };
@@ -31,7 +33,7 @@ export function parameterGroups(model: nn.Module): { weights: Tensor[]; norms: T
     for (const [name, parameter] of Object.entries(module)) {
       if (!(parameter instanceof nn.Parameter)) continue;
       if (name.includes('bias')) groups.biases.push(parameter);
-      else if (module instanceof nn.BatchNorm2d) groups.norms.push(parameter);
+      else if (NORMS.some((norm) => module instanceof norm)) groups.norms.push(parameter);
       else groups.weights.push(parameter);
     }
   }

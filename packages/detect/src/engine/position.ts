@@ -37,8 +37,7 @@ export function inBatchesOf(
   at: Position,
   { before, now, batches }: { before: number; now: number; batches: number },
 ): Position {
-  if (now === before) return at;
-  const batch = Math.floor((at.batch * before) / now);
-  // The number of the last step counts batches too; none may lie ahead.
+  const batch = now === before ? at.batch : Math.floor((at.batch * before) / now);
+  // The number of the last step counts batches too; none may lie ahead, also where ranks share an epoch otherwise.
   return { ...at, batch, lastStep: Math.min(at.lastStep, at.epoch * batches + batch - 1) };
 }

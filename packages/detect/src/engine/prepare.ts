@@ -2,6 +2,7 @@ import {
   backends,
   MezzoError,
   manualSeed,
+  nn,
   noGrad,
   scope,
   useDeterministicAlgorithms,
@@ -20,6 +21,9 @@ import type { DetectionModel } from '../models/build.ts';
 import { checkedPlan } from '../precision/checked-plan.ts';
 import { Islands } from '../precision/islands.ts';
 import { planPrecision } from '../precision/plan.ts';
+import { ALONE, type Ranks } from '../ranks/ranks.ts';
+import { requireRanks, requireShareable } from '../ranks/requirements.ts';
+import { requireSameRun } from '../ranks/same-run.ts';
 import { withBatch } from './auto-batch.ts';
 import { openTrainBatches, openValBatches } from './batches.ts';
 import type { CheckpointContents } from './checkpoint.ts';
@@ -61,7 +65,11 @@ export interface Preparation {
   astray?: boolean;
   resume?: NonNullable<CheckpointContents['training']> & Pick<CheckpointContents, 'weights'>;
   emit: (event: TrainEvent) => void;
+  /** Told of pictures that cannot be used; as a warning unless given. */
+  onSkip?: (fault: Fault) => void;
   signal?: AbortSignal;
+  /** With whom the run is shared; alone unless given. */
+  ranks?: Ranks;
 }
 
 /** Checks data and settings and builds everything of a run; nothing is written before all of it is known to be right. */
@@ -74,9 +82,13 @@ export async function prepareRun({
   astray = false,
   resume,
   emit,
+  onSkip = ({ file, reason }) => emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` }),
   signal,
+  ranks = ALONE,
 }: Preparation): Promise<Run> {
   const device = selectDevice(given.device);
+  requireRanks(given, ranks.size);
+  requireShareable({ ...given, device }, ranks.size);
   // A run that goes on elsewhere has the precision of the new device.
   const kept = resume?.state.settings.device === given.device ? resume.state.precision : undefined;
   const asked = kept ?? (await planPrecision(given, device));
@@ -86,6 +98,7 @@ export async function prepareRun({
     await scan(data, 'train', shown, given, emit, signal),
     await scan(data, 'val', shown, given, emit, signal),
   ];
+  requirePictures(train, ranks.size);
   useComputeThreads();
   if (device !== 'cpu') {
     useDeterministicAlgorithms(given.deterministic);
@@ -138,6 +151,7 @@ export async function prepareRun({
   for (const text of [foreignGain(model, settings), ignoredByAuto(settings)]) {
     if (text !== null) emit({ event: 'message', level: 'warning', text });
   }
+  if (settings.sync_bn && ranks.size > 1) nn.SyncBatchNorm.convertSyncBatchnorm(model);
   const choice = chooseOptimizer(settings, train.images.length, model.nc);
   const optimizer = buildOptimizer(model, {
     ...choice,
@@ -163,13 +177,12 @@ export async function prepareRun({
   }
   const seed = seedOfRollback(settings.seed, rollbacks);
   if (astray) manualSeed(seed);
-  const onSkip = ({ file, reason }: Fault) =>
-    emit({ event: 'message', level: 'warning', text: `${file}: ${reason}` });
   const caching = { setting: settings.cache, train: train.images, val: val.images, imgsz, channels };
   const cache = await openImageCache({ ...caching, resumed: resume !== undefined }, emit);
   const trainBatches = openTrainBatches({
     split: train,
     cache,
+    share: ranks,
     settings: { ...settings, seed },
     imgsz,
     stride,
@@ -191,10 +204,17 @@ export async function prepareRun({
     cacheDisk: cache.val,
     onSkip,
   });
-  const step = new TrainStep({ model, loss, optimizer, ema, scaler, precision, device, clip: settings.clip });
+  requireSameRun(ranks, {
+    settings: { ...settings, cache: cache.setting },
+    planned,
+    pictures: { train: train.images.length, val: val.images.length },
+    names: train.names,
+  });
+  const { clip } = settings;
+  const step = new TrainStep({ model, loss, optimizer, ema, scaler, precision, device, clip, ranks });
   if (resume) {
     step.restoreLosses(resume.state.losses);
-    if (resume.window) step.transaction.resumeWindow(resume.window);
+    if (resume.window) step.resumeWindow(resume.window);
   }
   return {
     // A device that was chosen stays the run's.
@@ -202,8 +222,10 @@ export async function prepareRun({
       ...settings,
       cache: cache.setting,
       device: given.device === '-1' ? device : given.device,
+      ranks: ranks.size === 1 ? given.ranks : ranks.size,
     }),
-    saveDir: makeSaveDir(),
+    saveDir: await ranks.fromFirst(async () => makeSaveDir()),
+    ranks,
     device,
     precision,
     planned,
@@ -232,6 +254,15 @@ function requireData({ data }: TrainSettings): string {
   throw new MezzoError('NO_DATA', 'no data set was given: data= names the data.yaml', {
     hint: 'mezzo data shapes --out DIR generates one',
   });
+}
+
+function requirePictures({ images }: Split, ranks: number): void {
+  if (images.length >= ranks) return;
+  throw new MezzoError(
+    'BAD_OPTION',
+    `ranks=${ranks}: there are ${images.length} training pictures, and every rank needs one`,
+    { hint: 'train on fewer ranks' },
+  );
 }
 
 async function scan(

@@ -50,29 +50,35 @@ export interface Failure {
   readonly saved: string | null;
 }
 
+/** Several processes would have to begin anew together. */
+const SEVERAL =
+  'processes that train together do not go back by themselves: resume= goes on from the last checkpoint';
+
 /**
  * What to do after a failure. Out of memory in the first epoch: the same run from its beginning with less; out of
  * memory later: an error with the way on. Weights or losses that stay non-finite: back to the last good checkpoint,
- * on another way. Anything else: the error itself.
+ * on another way. Anything else, and with several ranks: an error.
  * @throws OutOfMemoryError, NonFiniteError, or what was thrown
  */
-export async function recover(failure: Failure): Promise<Attempt> {
+export async function recover(failure: Failure, ranks: number): Promise<Attempt> {
   const { error } = failure;
-  if (isOutOfMemory(error)) return withLessMemory(failure, error);
+  if (isOutOfMemory(error)) return withLessMemory(failure, error, ranks);
+  if (error instanceof NonFiniteError && ranks > 1) throw error.afterAll([], SEVERAL);
   if (error instanceof NonFiniteError) return fromLastGood(failure, error);
   throw error;
 }
 
 // --- memory -----------------------------------------------------------------------------------------------
 
-function withLessMemory(failure: Failure, error: Error): Attempt {
+function withLessMemory(failure: Failure, error: Error, ranks: number): Attempt {
   const { attempt, run, epoch } = failure;
   const settings = run?.settings ?? attempt.settings;
   const device = run?.device ?? selectDevice(settings.device);
   const inFirst = attempt.resume === undefined && epoch === 0;
   const { halvings } = attempt;
   const onHost = ranOutOnHost(error, device);
-  const less = inFirst ? reduce(settings, { onHost, mayHalve: halvings < MOST_HALVINGS }) : null;
+  const less =
+    inFirst && ranks === 1 ? reduce(settings, { onHost, mayHalve: halvings < MOST_HALVINGS }) : null;
   if (less === null) throw outOfMemory(failure, error, settings, device);
   if (run !== undefined) free(run);
   const event: RecoveryEvent = {

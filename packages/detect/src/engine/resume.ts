@@ -5,7 +5,7 @@ import type { TrainOptions, TrainSettings } from '../config/index.ts';
 import { type CheckpointContents, readCheckpoint } from './checkpoint.ts';
 import type { TrainEvent } from './event.ts';
 import { preferSafetensors } from './model-source.ts';
-import { findCheckpoints } from './run-folder.ts';
+import { findCheckpoints, runFolder } from './run-folder.ts';
 
 /** What a resumed run may change. */
 const RESUME_OVERRIDES: readonly (keyof TrainOptions)[] = [
@@ -24,6 +24,12 @@ const RESUME_OVERRIDES: readonly (keyof TrainOptions)[] = [
   'workers',
 ];
 
+/** `resume=` of a run that is begun, and continued wherever it was left. */
+export const AUTO = 'auto';
+
+/** What says how a run is continued, and not what it is. */
+const NOT_SAVED: readonly string[] = ['model', 'ranks', 'resume', 'timeout'];
+
 /** A run's checkpoint, to go on from. */
 export type Resume = NonNullable<CheckpointContents['training']> & {
   readonly file: string;
@@ -31,9 +37,13 @@ export type Resume = NonNullable<CheckpointContents['training']> & {
   readonly weights: CheckpointContents['weights'];
 };
 
-/** The checkpoint that `resume=` names: true is the newest run's. */
+/** The checkpoint that `resume=` names: true is the newest run's, auto that of the run itself where it has one. */
 export async function openResume(settings: TrainSettings): Promise<Resume | undefined> {
   if (settings.resume === false) return undefined;
+  if (settings.resume === AUTO) {
+    const own = path.join(runFolder('train', settings), 'weights', 'last.safetensors');
+    return existsSync(own) ? readResume(own) : undefined;
+  }
   const file =
     settings.resume === true
       ? findCheckpoints(path.resolve(settings.project ?? 'runs'))[0]
@@ -83,7 +93,7 @@ export function resumedSettings(
   const saved = resume.state.settings as unknown as TrainSettings;
   const changed: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(options)) {
-    if (key === 'resume' || key === 'model' || value === undefined) continue;
+    if (NOT_SAVED.includes(key) || value === undefined) continue;
     if (RESUME_OVERRIDES.includes(key as keyof TrainOptions))
       changed[key] = given[key as keyof TrainSettings];
     else if (given[key as keyof TrainSettings] !== saved[key as keyof TrainSettings]) {
@@ -91,5 +101,11 @@ export function resumedSettings(
       emit({ event: 'message', level: 'warning', text });
     }
   }
-  return Object.freeze({ ...saved, ...changed, resume: given.resume });
+  return Object.freeze({
+    ...saved,
+    ...changed,
+    ranks: given.ranks,
+    timeout: given.timeout,
+    resume: given.resume,
+  });
 }

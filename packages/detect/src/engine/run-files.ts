@@ -23,6 +23,12 @@ export interface StepRecord extends Omit<StepEvent, 'epochs' | 'steps' | 'phases
   readonly ms: number;
 }
 
+/** What a training writes to; a rank that writes nothing has one that does nothing. */
+export type RunRecord = Pick<
+  RunFiles,
+  'best' | 'close' | 'epoch' | 'last' | 'log' | 'pictures' | 'positions' | 'weights'
+>;
+
 /** The text files of a run folder that grow as it trains, and the paths of its weights. */
 export class RunFiles {
   readonly folder: string;
@@ -92,4 +98,19 @@ export class RunFiles {
     this.events.close();
     this.tensorboard.close();
   }
+}
+
+/** The record of a rank that leaves writing to another. */
+export function unwritten(folder: string): RunRecord {
+  const weights = path.join(folder, 'weights');
+  return {
+    weights,
+    best: path.join(weights, 'best.safetensors'),
+    last: path.join(weights, 'last.safetensors'),
+    log: () => undefined,
+    epoch: () => undefined,
+    pictures: async () => undefined,
+    positions: () => ({ epochs: 0, events: 0, tensorboard: { file: '', bytes: 0 } }),
+    close: () => undefined,
+  };
 }

@@ -14,6 +14,12 @@ export interface RunFolderOptions {
   exist_ok: boolean;
 }
 
+/** The folder of a run that is the first of its name. */
+export const runFolder = (
+  kind: RunKind,
+  { project, name }: Pick<RunFolderOptions, 'project' | 'name'>,
+): string => path.join(path.resolve(project ?? path.join('runs', 'detect')), name ?? kind);
+
 /**
  * Creates the folder of a run and returns its absolute path: `train`, then `train2`, `train3`, …
  * Two runs that start together get two folders.

@@ -6,6 +6,7 @@ import type { MetricRules } from '../metrics/rules.ts';
 import type { DetectionModel } from '../models/build.ts';
 import type { Islands } from '../precision/islands.ts';
 import type { PlannedPrecision } from '../precision/plan.ts';
+import type { Ranks } from '../ranks/ranks.ts';
 import type { TrainBatches, ValBatches } from './batches.ts';
 import type { DeviceName } from './device.ts';
 import type { ModelEma } from './ema.ts';
@@ -18,6 +19,8 @@ import type { TrainStep } from './step.ts';
 export interface Run {
   readonly settings: TrainSettings;
   readonly saveDir: string;
+  /** With whom it is shared. */
+  readonly ranks: Ranks;
   readonly device: DeviceName;
   readonly precision: RunPrecision;
   /** The precision and the plan that the run began with. */

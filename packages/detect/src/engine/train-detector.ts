@@ -5,9 +5,12 @@ import { availableCores, type LoadedAddon, loadedAddon } from '@mezzo/libtorch';
 import { applyPlan } from '@mezzo/precision';
 import { getNumThreads, scope, setNumThreads } from '@mezzo/torch';
 import { resolveSettings, type TrainOptions } from '../config/index.ts';
+import { DetectionResult } from '../metrics/detection.ts';
 import { VALIDATION_NMS } from '../metrics/nms.ts';
 import { profileModel } from '../models/profile.ts';
 import { plotResults } from '../plots/results.ts';
+import { ranksHere } from '../ranks/join.ts';
+import type { Ranks } from '../ranks/ranks.ts';
 import { adviceFor, advised } from './advice.ts';
 import { modelOf, readCheckpoint } from './checkpoint.ts';
 import { modalitiesOf, shownTo, withFusion } from './dual-source.ts';
@@ -21,9 +24,9 @@ import { prepareRun } from './prepare.ts';
 import { type Attempt, type Failure, recover } from './recovery.ts';
 import { type DetectionReport, reportOf } from './report.ts';
 import { readResults } from './results.ts';
-import { openResume, resumedSettings } from './resume.ts';
+import { AUTO, openResume, type Resume, resumedSettings } from './resume.ts';
 import type { FollowedRun, Run } from './run.ts';
-import { RunFiles } from './run-files.ts';
+import { RunFiles, type RunRecord, unwritten } from './run-files.ts';
 import { createRunFolder } from './run-folder.ts';
 import { askedThreads, ThreadTrial } from './threads.ts';
 import { Training } from './train.ts';
@@ -44,8 +47,12 @@ export interface TrainRequest {
  * A run that fails in a way that can be mended is begun again, see {@link recover}.
  */
 export async function trainDetector(request: TrainRequest): Promise<DetectionReport> {
-  const { options, emit } = request;
-  const given = resolveSettings('train', options);
+  const { options } = request;
+  const ranks = ranksHere();
+  const emit = ranks.rank === 0 ? request.emit : stepsOnly(request.emit);
+  const asked = resolveSettings('train', options);
+  // It is found again by its folder.
+  const given = asked.resume === AUTO ? Object.freeze({ ...asked, exist_ok: true }) : asked;
   const resume = await openResume(given);
   const fused = resume ? null : withFusion(request.source, given);
   if (fused?.note) emit({ event: 'message', level: 'info', text: fused.note });
@@ -62,9 +69,9 @@ export async function trainDetector(request: TrainRequest): Promise<DetectionRep
   const memoryLimit = new HostMemoryLimit();
   try {
     for (;;) {
-      const outcome = await tryTraining({ ...request, source }, attempt, memoryLimit);
+      const outcome = await tryTraining({ ...request, source }, attempt, memoryLimit, ranks);
       if ('report' in outcome) return outcome.report;
-      attempt = await recover(outcome.failure);
+      attempt = await recover(outcome.failure, ranks.size);
       emit(attempt.recovered.at(-1)!);
     }
   } finally {
@@ -72,14 +79,32 @@ export async function trainDetector(request: TrainRequest): Promise<DetectionRep
   }
 }
 
+/** One rank tells what happens on all alike; of the others it is known where they are. */
+const stepsOnly = (emit: TrainRequest['emit']) => (event: TrainEvent) => {
+  if (event.event === 'step') emit(event);
+};
+
+/** The batch is that of all ranks together, so their number changes nothing in the schedule. */
+function tellRanks({ state }: Resume, ranks: Ranks, emit: TrainRequest['emit']): void {
+  const before = (state.settings.ranks as number | null | undefined) ?? 1;
+  if (before === ranks.size) return;
+  const batch = state.settings.batch as number;
+  const text =
+    `Resumed on ${ranks.size} rank${ranks.size === 1 ? '' : 's'}, before on ${before}: batch=${batch} is that of all ` +
+    `together, so each has ${batch / ranks.size} pictures a step, and learning rate and accumulation stay as they are`;
+  emit({ event: 'message', level: 'info', text });
+}
+
 type Outcome = { report: DetectionReport } | { failure: Failure };
 
 /** One beginning of a run, and how far it came. */
 async function tryTraining(
-  { source, emit, signal, observers = () => [] }: TrainRequest,
+  { source, emit: tell, signal, observers = () => [] }: TrainRequest,
   attempt: Attempt,
   memoryLimit: HostMemoryLimit,
+  ranks: Ranks,
 ): Promise<Outcome> {
+  const emit = ranks.rank === 0 ? tell : stepsOnly(tell);
   const { resume, rollbacks, astray, saveDir } = attempt;
   const failed = (error: unknown, run?: Run, training?: Training): Outcome => {
     const { epoch, epochs } = training?.progressOfEpochs ?? {
@@ -98,6 +123,9 @@ async function tryTraining(
       rollbacks,
       astray,
       emit,
+      ranks,
+      // Each rank has pictures of its own.
+      onSkip: ({ file, reason }) => tell({ event: 'message', level: 'warning', text: `${file}: ${reason}` }),
       ...(signal ? { signal } : {}),
       ...(resume ? { resume } : {}),
       makeSaveDir: () => saveDir ?? createRunFolder('train', attempt.settings),
@@ -115,8 +143,10 @@ async function tryTraining(
     return failed(error);
   }
   const { settings } = run;
-  const files = new RunFiles(run.saveDir, settings, resume?.state.files);
-  const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots);
+  if (resume && attempt.recovered.length === 0) tellRanks(resume, ranks, emit);
+  const writes = ranks.rank === 0;
+  const files = writes ? new RunFiles(run.saveDir, settings, resume?.state.files) : unwritten(run.saveDir);
+  const pictures = new RunPictures(run.saveDir, run.data.names, settings.plots && writes);
   let training: Training | undefined;
   try {
     const trial = threadTrial(run, resume?.state.threads, emit);
@@ -131,16 +161,22 @@ async function tryTraining(
       {
         emit,
         memoryLimit,
-        observers: [...observersOf(run), ...observers(run), ...trial],
+        observers: [...observersOf(run, ranks), ...observers(run), ...trial],
         ...(signal ? { signal } : {}),
       },
       resume?.state,
       resume?.state.settings.batch as number | undefined,
     );
-    run.islands.save(run.saveDir);
-    const end = await training.train();
-    const report = await finish(run, files, pictures);
-    await training.complete();
+    if (writes) run.islands.save(run.saveDir);
+    const trained = training;
+    const end = await trained.train();
+    const result = await ranks.fromFirst(async () => {
+      const best = await finish(run, files, pictures);
+      await trained.complete();
+      return best;
+    });
+    const own = writes ? result : DetectionResult.received(result, run.rules);
+    const report = reportOf(own, { saveDir: run.saveDir });
     emit({
       event: 'done',
       saveDir: run.saveDir,
@@ -162,7 +198,9 @@ async function tryTraining(
 
 /** Tries the compute threads, unless the user chose them. A resumed run keeps its number: results depend on it in the last bits. */
 function threadTrial(run: Run, before: number | undefined, emit: TrainRequest['emit']): WindowObserver[] {
-  if (askedThreads() !== null || run.device !== 'cpu' || availableCores() === 1) return [];
+  // Ranks have their share of the cores, and each would measure the others.
+  if (askedThreads() !== null || run.ranks.size > 1 || run.device !== 'cpu' || availableCores() === 1)
+    return [];
   if (before !== undefined) {
     setNumThreads(before);
     return [];
@@ -176,7 +214,7 @@ function threadTrial(run: Run, before: number | undefined, emit: TrainRequest['e
 }
 
 /** Once, at the beginning of a run; not with verbose=false. */
-function advise(run: Run, emit: TrainRequest['emit'], files: RunFiles): void {
+function advise(run: Run, emit: TrainRequest['emit'], files: RunRecord): void {
   if (!run.settings.verbose) return;
   for (const event of adviceFor(advised(run))) {
     emit(event);
@@ -193,7 +231,8 @@ function startEvent(run: Run, firstEpoch: number): StartEvent {
     amp: { enabled: precision.enabled, dtype: precision.dtype, reason: precision.reason },
     scaler: precision.scaler,
     device,
-    machine: machineName(device, loadedAddon()),
+    machine: machineName(device, loadedAddon(), run.ranks),
+    ranks: run.ranks.size,
     model: { name: profile.name, params: profile.params, gflops: profile.gflops },
     data: {
       ...{ path: run.data.path, names: run.data.names },
@@ -209,11 +248,13 @@ function startEvent(run: Run, firstEpoch: number): StartEvent {
   };
 }
 
-function machineName(device: string, addon: LoadedAddon | undefined): string {
+function machineName(device: string, addon: LoadedAddon | undefined, { size }: Ranks): string {
   const library = `LibTorch ${addon?.libtorch.version ?? 'unknown'}`;
   if (device !== 'cpu') return `${device}, ${library}`;
   const threads = getNumThreads();
-  return `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${library}`;
+  const work = `${threads} thread${threads === 1 ? '' : 's'}`;
+  const all = size === 1 ? work : `${size} ranks of ${work}`;
+  return `${cpus()[0]?.model.trim() ?? 'CPU'}, ${all}, ${library}`;
 }
 
 /** What TensorBoard shows of the run's pictures. */
@@ -228,7 +269,7 @@ const SHOWN_PICTURES = [
 ];
 
 /** Draws the run's curves and measures its best weights, with pictures. */
-async function finish(run: Run, files: RunFiles, pictures: RunPictures): Promise<DetectionReport> {
+async function finish(run: Run, files: RunRecord, pictures: RunPictures): Promise<DetectionResult> {
   const { settings } = run;
   const useBest = settings.save && existsSync(files.best);
   const best = useBest ? modelOf(await readCheckpoint(files.best)) : run.ema.model;
@@ -256,5 +297,5 @@ async function finish(run: Run, files: RunFiles, pictures: RunPictures): Promise
     );
   await pictures.finish();
   if (settings.plots) await files.pictures(SHOWN_PICTURES);
-  return reportOf(result, { saveDir: run.saveDir });
+  return result;
 }

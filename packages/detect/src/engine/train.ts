@@ -14,8 +14,8 @@ import type { RunPictures } from './pictures.ts';
 import { inBatchesOf, type Position, START } from './position.ts';
 import { randomStates } from './random-state.ts';
 import type { Run } from './run.ts';
-import type { RunFiles } from './run-files.ts';
-import { RunMonitor } from './run-monitor.ts';
+import type { RunRecord } from './run-files.ts';
+import { type MachineUse, RunMonitor } from './run-monitor.ts';
 import { planIteration } from './schedule.ts';
 import { meansOf } from './step.ts';
 import { EarlyStopping } from './stopper.ts';
@@ -45,7 +45,7 @@ const PROGRESS_INTERVAL_MS = 500;
 /** The training loop: epochs of steps, each followed by validation, a row of results and a checkpoint. */
 export class Training {
   private readonly run: Run;
-  private readonly files: RunFiles;
+  private readonly files: RunRecord;
   private readonly pictures: RunPictures;
   private readonly hooks: TrainHooks;
   private readonly at: Position;
@@ -62,7 +62,7 @@ export class Training {
 
   constructor(
     run: Run,
-    files: RunFiles,
+    files: RunRecord,
     pictures: RunPictures,
     hooks: TrainHooks,
     position: Position = { ...START, epochs: run.settings.epochs },
@@ -113,7 +113,7 @@ export class Training {
   /** Marks the run as over, its pictures included: killed before, `resume` makes up for what is missing. */
   async complete(): Promise<void> {
     this.finished = true;
-    if (this.run.settings.save) await this.save(false);
+    if (this.run.settings.save) await this.save();
   }
 
   private seconds(): number {
@@ -139,12 +139,20 @@ export class Training {
       const plan = planIteration({ ...run.schedule, epochs }, ni);
       run.optimizer.apply(plan);
       this.pictures.trainBatch(ni, batch, epoch === 0 || epoch === closing);
-      this.trainBatch(batch, ni - at.lastStep >= plan.accumulate ? ni : null);
+      const closes = ni - at.lastStep >= plan.accumulate;
+      this.trainBatch(batch, closes ? ni : null);
       batch.memory.release();
       at.batch += 1;
       this.reportStep(batch);
-      if (this.hooks.signal?.aborted && at.batch < run.train.batches) await this.interrupt();
+      // The gradients of an open window are not the same on all ranks: there they are no part of a checkpoint.
+      const maySave = closes || run.ranks.size === 1;
+      if (this.interrupted() && maySave && at.batch < run.train.batches) await this.interrupt();
     }
+  }
+
+  /** Was any rank asked to stop? */
+  private interrupted(): boolean {
+    return this.run.ranks.any([this.hooks.signal?.aborted ?? false])[0]!;
   }
 
   private prepareModel(): void {
@@ -161,7 +169,7 @@ export class Training {
       at.steps += 1;
     }
     this.windows.follow(batch, () =>
-      run.step.run(() => imagesOf(batch), batch.targets, step !== null, batch.input),
+      run.step.run(() => imagesOf(batch), batch.targets, step !== null, batch.input, batch.whole),
     );
   }
 
@@ -171,11 +179,12 @@ export class Training {
     if (isWindowEvent(event)) this.files.log(event);
   }
 
-  private reportStep({ targets, shape, input }: TrainBatch<ImageBlock>): void {
+  private reportStep({ targets, whole, input }: TrainBatch<ImageBlock>): void {
     const { run, at } = this;
     const now = performance.now();
     const last = at.batch === run.train.batches;
     const due = run.device === 'cpu' || last || now - this.lastProgress >= PROGRESS_INTERVAL_MS;
+    const [instances] = run.ranks.sum([targets.length / TARGET_COLUMNS]);
     if (due) {
       // HOST SYNC: twice a second at most on a GPU.
       const read = run.step.lossState();
@@ -191,10 +200,10 @@ export class Training {
       step: at.batch,
       steps: run.train.batches,
       losses: named(run.loss.items, this.progress.losses),
-      instances: targets.length / TARGET_COLUMNS,
+      instances: instances!,
       size: Math.max(input.width, input.height),
       memoryBytes: this.monitor.peakBytes(),
-      ...this.monitor.step(shape[0]),
+      ...this.monitor.step(whole),
       ...(scaled ? { scale: this.progress.scale } : {}),
       skipped: at.skipped,
     } as const;
@@ -207,7 +216,9 @@ export class Training {
   /** Saves where the run stands in the middle of an epoch, and ends it. */
   private async interrupt(): Promise<never> {
     const { at, run } = this;
-    if (run.settings.save) await this.save(true);
+    run.step.transaction.flush();
+    at.losses = run.step.lossState();
+    if (run.settings.save) await run.ranks.fromFirst(() => this.save());
     const resumable = run.settings.save ? '' : ' (save=false: nothing was saved)';
     throw new MezzoError(
       'INTERRUPTED',
@@ -217,16 +228,37 @@ export class Training {
 
   private async endEpoch(begun: number): Promise<TrainEnd['stopped']> {
     const { run, at } = this;
-    const { settings } = run;
     run.step.transaction.flush();
     const losses = run.step.meanLosses();
-    const { phases, ...use } = this.monitor.epoch();
-    requireFinite(
-      [run.model, run.ema.model].flatMap((model) => notFinite(() => model.stateDict())),
-      losses,
-      this.windows.latest,
-    );
-    const last = at.epoch + 1 === at.epochs;
+    const use = this.monitor.epoch();
+    const broken = [run.model, run.ema.model].flatMap((model) => notFinite(() => model.stateDict()));
+    requireFinite([...new Set(run.ranks.gather(broken).flat())], losses, this.windows.latest);
+    const { epoch } = at;
+    const last = epoch + 1 === at.epochs;
+    const { stopped, epochs } = await run.ranks.fromFirst(() => this.conclude(begun, losses, use, last));
+    if (at.epoch === epoch) this.nextEpoch();
+    at.epochs = epochs;
+    if (this.interrupted() && !last) {
+      throw new MezzoError('INTERRUPTED', `training was interrupted after epoch ${at.epoch} of ${at.epochs}`);
+    }
+    return stopped;
+  }
+
+  private nextEpoch(): void {
+    this.at.epoch += 1;
+    this.at.batch = 0;
+    this.at.losses = { sums: [0, 0, 0], batches: 0 };
+  }
+
+  /** What one rank does for all at the end of an epoch: validation, results and checkpoint. */
+  private async conclude(
+    begun: number,
+    losses: readonly number[],
+    { phases, ...use }: MachineUse,
+    last: boolean,
+  ): Promise<{ stopped: TrainEnd['stopped']; epochs: number }> {
+    const { run, at } = this;
+    const { settings } = run;
     const validationBegun = performance.now();
     const outcome = settings.val || last ? await this.validate() : null;
     const validation = (performance.now() - validationBegun) / 1000;
@@ -255,18 +287,13 @@ export class Training {
       peakBytes: this.monitor.peakBytes(),
       best: improved,
     };
-    at.epoch += 1;
-    at.batch = 0;
-    at.losses = { sums: [0, 0, 0], batches: 0 };
+    this.nextEpoch();
     const timeIsUp = this.fitIntoTime();
     this.files.epoch(event, this.seconds());
     if (settings.save) await this.saveEpoch(event, improved);
     this.hooks.emit(event);
-    if (this.hooks.signal?.aborted && !last) {
-      throw new MezzoError('INTERRUPTED', `training was interrupted after epoch ${at.epoch} of ${at.epochs}`);
-    }
-    if (timeIsUp) return 'time';
-    return stop && !last ? 'patience' : null;
+    const stopped = timeIsUp ? 'time' : stop && !last ? 'patience' : null;
+    return { stopped, epochs: at.epochs };
   }
 
   /** With `time=`, as many epochs as will fit, by those there were; the schedule follows. True when none does. */
@@ -308,7 +335,7 @@ export class Training {
       });
     }
     // Weights that have just stopped giving finite steps are no place to go back to.
-    if ((this.at.hopeless ?? 0) === 0) await this.save(false);
+    if ((this.at.hopeless ?? 0) === 0) await this.save();
   }
 
   private averaged(): Pick<CheckpointContents, 'identity' | 'weights' | 'data' | 'plan' | 'modality'> {
@@ -324,12 +351,11 @@ export class Training {
   }
 
   /** Writes `last`. In the middle of an accumulation window its gradients are part of the state. */
-  private async save(withinEpoch: boolean): Promise<void> {
+  private async save(): Promise<void> {
     const { run, at, files } = this;
     const { optimizer, model, scaler } = run;
     const { transaction } = run.step;
     transaction.flush();
-    if (withinEpoch) at.losses = run.step.lossState();
     at.observers = this.windows.observerStates();
     const window = transaction.openWindow();
     at.seconds = this.seconds();

@@ -75,7 +75,7 @@ export class WindowFollower {
 
   private decided(result: WindowResult): void {
     const { at, run } = this;
-    const { applied, scale, culprits } = result;
+    const { applied, scale, culprits, culpritsByRank } = result;
     const step = this.stepsBefore + result.window;
     at.skippedInARow = applied ? 0 : (at.skippedInARow ?? 0) + 1;
     // With a scale above 1 a lower one may save the next window.
@@ -83,8 +83,14 @@ export class WindowFollower {
     if (!applied) {
       at.skipped += 1;
       const streams = streamsOf(run.model.description, culprits);
-      const cause = causeOf(culprits, streams);
-      this.tell({ event: 'skip', step, scale, culprits, ...(streams.length > 0 ? { streams } : {}), cause });
+      const ranks = culpritsByRank.map(({ rank }) => rank);
+      const cause = causeOf(culprits, streams) + (ranks.length > 0 ? ` on rank ${ranks.join(', ')}` : '');
+      this.tell({
+        ...{ event: 'skip', step, scale, culprits },
+        ...(streams.length > 0 ? { streams } : {}),
+        ...(ranks.length > 0 ? { ranks } : {}),
+        cause,
+      });
     }
     const files = this.files.get(result.window) ?? [];
     this.latest = files;

@@ -6,7 +6,7 @@ import { type Level, levelsOf } from '../models/anchors.ts';
 import type { HeadMaps } from '../models/decode.ts';
 import { withoutAutocast } from '../models/precision.ts';
 import { upload } from '../models/upload.ts';
-import type { Criterion, LearnedAnchors, LossResult } from './criterion.ts';
+import type { Criterion, LearnedAnchors, LossResult, SharedBatch } from './criterion.ts';
 import { pairwiseIou } from './iou.ts';
 import { pixelTargets } from './targets.ts';
 
@@ -33,6 +33,12 @@ export const ANCHOR_GAINS: AnchorGains = { box: 0.05, obj: 1, cls: 0.5 };
 /** Weight of each level's objectness, finest first: there are more cells, and so more background, in fine ones. */
 const BALANCE: Readonly<Record<number, readonly number[]>> = { 3: [4, 1, 0.4] };
 const OTHER_BALANCE = [4, 1, 0.25, 0.06, 0.02];
+
+/** Of a level of a batch that is shared: its matches in all, and how much of the pictures is here, 0 to 1. */
+interface Part {
+  readonly matches: number;
+  readonly pictures: number;
+}
 
 /**
  * Loss of YOLOv5's head: CIoU of the matched anchor boxes, binary cross-entropy of every objectness against that
@@ -65,7 +71,7 @@ export class AnchorLoss implements Criterion {
     this.settings = { gains: this.gains, limit, anchors: pixels };
   }
 
-  forward(maps: HeadMaps, rows: Float32Array): LossResult {
+  forward(maps: HeadMaps, rows: Float32Array, shared?: SharedBatch): LossResult {
     const { device } = maps.box[0]!;
     return withoutAutocast(device, () =>
       scope(() => {
@@ -76,7 +82,10 @@ export class AnchorLoss implements Criterion {
         // Throws for a row of an image or class that does not exist.
         pixelTargets(rows, { batch, classes: nc, height, width });
         const matches = levels.map((level, i) => matchAnchors(rows, level, this.anchors[i]!, this.limit));
-        const terms = matches.map((match, i) => this.levelTerms(maps, i, match));
+        const counts = shared?.total(matches.map(({ count }) => count));
+        const part = (i: number): Part | undefined =>
+          shared && { matches: counts![i]!, pictures: batch / shared.pictures };
+        const terms = matches.map((match, i) => this.levelTerms(maps, i, match, part(i)));
         const balance = BALANCE[levels.length] ?? OTHER_BALANCE;
         const items = stack([
           sum(terms.map(({ box }) => box)).mul(this.gains.box),
@@ -84,22 +93,23 @@ export class AnchorLoss implements Criterion {
           sum(terms.map(({ cls }) => cls)).mul(this.gains.cls),
         ]);
         const assignment = learnedAnchors(matches, levels, this.head.perCell, device);
-        return { total: items.sum().mul(batch), items: items.detach(), assignment };
+        return { total: items.sum().mul(shared?.pictures ?? batch), items: items.detach(), assignment };
       }),
     );
   }
 
-  /** Mean losses of one level, before gains. */
+  /** Mean losses of one level, before gains; with a part, what it adds to those of the whole. */
   private levelTerms(
     maps: HeadMaps,
     level: number,
     matches: AnchorMatches,
+    part?: Part,
   ): Record<'box' | 'obj' | 'cls', Tensor> {
     const objectness = maps.obj![level]!.float().flatten();
     const { device } = objectness;
     if (matches.count === 0) {
       const none = zeros([], { device });
-      return { box: none, obj: objectness.softplus().mean(), cls: none };
+      return { box: none, obj: ofPictures(objectness.softplus().mean(), part), cls: none };
     }
     const { count } = matches;
     const place = upload(matches.place, [count], { dtype: 'int64', device });
@@ -109,14 +119,19 @@ export class AnchorLoss implements Criterion {
     const sides = this.head.anchors.select(0, level).float().indexSelect(0, anchor);
     const overlap = pairwiseIou(corners(anchorBoxes(logits, sides)), corners(wanted), 'ciou');
     return {
-      box: overlap.rsub(1).mean(),
-      obj: crossEntropy(objectness, bestOverlap(overlap, place, objectness.numel())),
-      cls: this.classTerm(maps.cls[level]!, place, matches),
+      box: part ? overlap.rsub(1).sum().div(part.matches) : overlap.rsub(1).mean(),
+      obj: ofPictures(crossEntropy(objectness, bestOverlap(overlap, place, objectness.numel())), part),
+      cls: this.classTerm(maps.cls[level]!, place, matches, part?.matches),
     };
   }
 
   /** A single class is told by the objectness alone. */
-  private classTerm(map: Tensor, place: Tensor, { cls, count }: AnchorMatches): Tensor {
+  private classTerm(
+    map: Tensor,
+    place: Tensor,
+    { cls, count }: AnchorMatches,
+    counted: number = count,
+  ): Tensor {
     const { nc } = this.head;
     if (nc === 1) return zeros([], { device: map.device });
     const logits = map.float().flatten(0, 3).indexSelect(0, place); // [M, C]
@@ -129,9 +144,12 @@ export class AnchorLoss implements Criterion {
       .softplus()
       .sum()
       .sub(logits.flatten().indexSelect(0, at).sum())
-      .div(count * nc);
+      .div(counted * nc);
   }
 }
+
+/** Of a mean over pictures, what these are of all. */
+const ofPictures = (mean: Tensor, part: Part | undefined): Tensor => (part ? mean.mul(part.pictures) : mean);
 
 /** Targets of the objectness: the overlap at matched anchor boxes, at least 0; without gradient. */
 function bestOverlap(overlap: Tensor, place: Tensor, size: number): Tensor {

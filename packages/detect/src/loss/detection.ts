@@ -12,7 +12,7 @@ import {
 } from '../models/decode.ts';
 import { withoutAutocast } from '../models/precision.ts';
 import { upload } from '../models/upload.ts';
-import type { Criterion, LossResult } from './criterion.ts';
+import type { Criterion, LossResult, SharedBatch } from './criterion.ts';
 import { distributionFocalLoss } from './dfl.ts';
 import { pairwiseIou } from './iou.ts';
 import { pixelTargets } from './targets.ts';
@@ -72,7 +72,7 @@ export class DetectionLoss implements Criterion {
     return { gains: this.gains, rule: this.assigner.centreRule, ...weights };
   }
 
-  forward(maps: HeadMaps, rows: Float32Array): DetectionLossResult {
+  forward(maps: HeadMaps, rows: Float32Array, shared?: SharedBatch): DetectionLossResult {
     const { device } = maps.box[0]!;
     return withoutAutocast(device, () =>
       scope(() => {
@@ -90,11 +90,13 @@ export class DetectionLoss implements Criterion {
         const assignment = this.assigner.assign(logits, boxes, targetBoxes, targets, levels);
         const cls = classification(logits, assignment, this.classWeights);
         const [box, dfl] = this.regression(sides, grid, targetBoxes, assignment);
-        const normaliser = assignment?.weight.sum().clampMin(1) ?? 1;
+        const here = assignment?.weight.sum();
+        const whole = shared ? shared.sum(here ?? zeros([], { device })) : here;
+        const normaliser = whole?.clampMin(1) ?? 1;
         const items = stack([box.mul(this.gains.box), cls.mul(this.gains.cls), dfl.mul(this.gains.dfl)]).div(
           normaliser,
         );
-        return { total: items.sum().mul(batch), items: items.detach(), assignment };
+        return { total: items.sum().mul(shared?.pictures ?? batch), items: items.detach(), assignment };
       }),
     );
   }

@@ -57,6 +57,14 @@ export class DetectionResult {
   readonly names: readonly string[];
   speed: Speed = { preprocess: 0, inference: 0, postprocess: 0 };
 
+  /** The result whose fields another process found by these rules. */
+  static received(fields: DetectionResult, { match }: MetricRules): DetectionResult {
+    const { classes, counts } = fields.confusion;
+    const confusion = new ConfusionMatrix(classes, { ...CONFUSION, rule: match });
+    confusion.counts.set(counts);
+    return Object.assign(Object.create(DetectionResult.prototype), { ...fields, confusion });
+  }
+
   constructor(
     names: readonly string[],
     ap: ApPerClass,

@@ -17,7 +17,7 @@ export interface ConvOptions {
 export class Conv extends nn.Layer {
   readonly conv: nn.Conv2d;
   /** Identity once it is folded. */
-  bn: nn.BatchNorm2d | nn.Identity;
+  bn: nn.BatchNorm2d | nn.SyncBatchNorm | nn.Identity;
   readonly activation: boolean;
 
   constructor(c1: number, c2: number, kernel = 1, options: ConvOptions = {}) {
@@ -33,20 +33,20 @@ export class Conv extends nn.Layer {
       const convolved = this.conv.forward(x);
       const { bn } = this;
       if (!this.activation) return bn.forward(convolved);
-      if (isGradEnabled() && bn instanceof nn.BatchNorm2d) return bn.forwardSilu(convolved);
+      if (isGradEnabled() && !(bn instanceof nn.Identity)) return bn.forwardSilu(convolved);
       // Backward of an in-place SiLU needs a copy of its input: it would cost time and save nothing.
       return nn.functional.silu(bn.forward(convolved), { inplace: !isGradEnabled() });
     });
   }
 
   get isFolded(): boolean {
-    return !(this.bn instanceof nn.BatchNorm2d);
+    return this.bn instanceof nn.Identity;
   }
 
   /** Weight and bias of the one convolution that this is in evaluation mode; computed in fp64. */
   folded(): { weight: Tensor; bias: Tensor } {
     const { conv, bn } = this;
-    if (!(bn instanceof nn.BatchNorm2d)) return { weight: conv.weight, bias: conv.bias! };
+    if (bn instanceof nn.Identity) return { weight: conv.weight, bias: conv.bias! };
     return scope(() =>
       noGrad(() => {
         const { dtype } = conv.weight;

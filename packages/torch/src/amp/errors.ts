@@ -24,10 +24,12 @@ export class ScaleFloorError extends AmpError {
   /** Parameters whose gradients were not finite; empty when nobody told. */
   readonly culprits: readonly string[];
 
-  constructor(scale: number, culprits: readonly string[]) {
+  /** @param ranks those that they overflowed on, where several train together */
+  constructor(scale: number, culprits: readonly string[], ranks: readonly number[] = []) {
+    const where = ranks.length === 0 ? '' : ` on rank ${ranks.join(', ')}`;
     super(
       'SCALE_FLOOR',
-      `the loss scale is at its floor of ${scale} and the gradients still overflow${among(culprits)}`,
+      `the loss scale is at its floor of ${scale} and the gradients still overflow${where}${among(culprits)}`,
       {
         hint:
           'lower the learning rate, look at the pictures and labels of the last batches, keep the layers ' +

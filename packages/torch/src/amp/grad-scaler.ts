@@ -1,10 +1,13 @@
 import { isAvailable as cudaIsAvailable } from '../cuda/device.ts';
+import type { ProcessGroup } from '../distributed/group.ts';
 import type { RemovableHandle } from '../removable-handle.ts';
 import { full } from '../tensor/creation.ts';
 import { keep, scope } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { warn } from '../warning.ts';
+import { largestEverywhere, raiseEverywhere } from './agreement.ts';
 import { AmpError } from './errors.ts';
+import type { GradScalerOptions } from './grad-scaler-options.ts';
 import { KernelLossScale } from './kernel-loss-scale.ts';
 import { type GradientSource, LargestGradient } from './largest-gradient.ts';
 import type { GradScalerState, LossScale } from './loss-scale.ts';
@@ -15,25 +18,6 @@ import { checkRule, isKernelRule, type ScaleRule, TORCH_RULE } from './scale-rul
 import { noteBfloat16 } from './scaler-need.ts';
 import type { AutocastDevice } from './state.ts';
 import { unscaleGrads } from './unscale-grads.ts';
-
-export interface GradScalerOptions {
-  /** Default: 'cuda' when there is a GPU, else 'cpu'. */
-  device?: AutocastDevice;
-  /**
-   * How the scale moves. Default: PyTorch's rule, on LibTorch's kernel. Any other is advanced on the host:
-   * `update` reads the verdict unless `step` did. The options below take the place of the rule's fields.
-   */
-  rule?: ScaleRule;
-  initScale?: number;
-  /** Above 1. */
-  growthFactor?: number;
-  /** Below 1. */
-  backoffFactor?: number;
-  /** Steps in a row without overflow after which the scale grows. */
-  growthInterval?: number;
-  /** A disabled scaler passes everything through, so one loop serves with and without. */
-  enabled?: boolean;
-}
 
 /**
  * Dynamic loss scaling (torch.amp.GradScaler). Multiply the loss by a large factor, so that small fp16
@@ -50,7 +34,8 @@ export class GradScaler {
   private readonly enabled: boolean;
   private lossScale: LossScale;
   private readonly largest = new LargestGradient();
-  private culprits: readonly string[] = [];
+  private culprits: { names: readonly string[]; ranks: readonly number[] } = { names: [], ranks: [] };
+  private group: ProcessGroup | undefined;
   private readonly progress = new Map<object, Progress>();
   private readonly lastSkips = new WeakMap<object, boolean | null>();
 
@@ -69,6 +54,7 @@ export class GradScaler {
     const rule: ScaleRule = { ...base, init, growthFactor, backoffFactor, growthInterval };
     const { device = cudaIsAvailable() ? 'cuda' : 'cpu', enabled = true } = options;
     this.device = device;
+    this.group = options.processGroup;
     this.enabled = enabled && (device !== 'cuda' || cudaIsAvailable());
     this.lossScale = this.enabled ? lossScaleOf(rule) : new KernelLossScale(rule);
     if (enabled && !this.enabled) {
@@ -113,6 +99,7 @@ export class GradScaler {
     if (progress.stage === 'stepped')
       throw new AmpError('RUNTIME', 'unscale_() is being called after step().');
     progress.foundInf = unscaleGrads(optimizer, () => this.inverseScale('unscale_'), false);
+    raiseEverywhere(progress.foundInf.values(), this.group);
     progress.stage = 'unscaled';
     if (this.computed) this.largest.measure(optimizer, 1);
   }
@@ -168,7 +155,7 @@ export class GradScaler {
             onDevice: () => sumOn(scale.device, flags),
             onHost: () => ({
               overflow: met.some(overflowed),
-              largest: this.largest.take(this.getScale()),
+              largest: this.agreed(this.largest.take(this.getScale())),
               culprits,
             }),
           }),
@@ -177,7 +164,7 @@ export class GradScaler {
     } finally {
       for (const flag of flags) flag.dispose();
       this.progress.clear();
-      this.culprits = [];
+      this.culprits = { names: [], ranks: [] };
     }
   }
 
@@ -191,9 +178,9 @@ export class GradScaler {
     this.largest.note(value);
   }
 
-  /** Tells the parameters whose gradients overflowed, for the error at the floor; before `update`. */
-  noteCulprits(names: readonly string[]): void {
-    this.culprits = names;
+  /** Tells the parameters whose gradients overflowed, and on which ranks, for the error at the floor; before `update`. */
+  noteCulprits(names: readonly string[], ranks: readonly number[] = []): void {
+    this.culprits = { names, ranks };
   }
 
   /** Says which parameters get their gradients in fp16; null: all of them, as in the beginning. */
@@ -212,7 +199,8 @@ export class GradScaler {
   }
 
   /**
-   * Sets a computed scale by a largest |gradient| measured without a scale, before the first step.
+   * Sets a computed scale by a largest |gradient| measured without a scale, before the first step; in a group by
+   * the largest of all ranks, each of which must call it.
    * @throws AmpError VALUE under another rule, or for what is no finite number above 0
    */
   calibrate(largest: number): void {
@@ -220,10 +208,11 @@ export class GradScaler {
     if (!(this.lossScale instanceof RuleLossScale) || this.lossScale.kind !== 'computed') {
       throw new AmpError('VALUE', 'calibrate: only a computed scale is set by the largest gradient');
     }
-    if (!Number.isFinite(largest) || largest <= 0) {
-      throw new AmpError('VALUE', `calibrate: the gradient must be finite and above 0, not ${largest}`);
+    const agreed = this.agreed(largest) ?? 0;
+    if (!Number.isFinite(agreed) || agreed <= 0) {
+      throw new AmpError('VALUE', `calibrate: the gradient must be finite and above 0, not ${agreed}`);
     }
-    this.lossScale.calibrate(largest);
+    this.lossScale.calibrate(agreed);
   }
 
   /** Whether the scale is computed from the largest gradient. */
@@ -313,6 +302,14 @@ export class GradScaler {
   }
 
   /**
+   * From now on agrees with a group, unless it was made for one.
+   * @internal
+   */
+  join(group: ProcessGroup): void {
+    this.group ??= group;
+  }
+
+  /**
    * Records the outcome of a step taken elsewhere; `foundInf` becomes this object's.
    * @internal
    */
@@ -322,6 +319,10 @@ export class GradScaler {
     progress.stage = 'stepped';
     if (skipped !== null) progress.overflow = skipped;
     this.lastSkips.set(optimizer, skipped);
+  }
+
+  private agreed(largest: number | null): number | null {
+    return this.computed ? largestEverywhere(largest, this.group) : largest;
   }
 
   private progressOf(optimizer: object): Progress {
@@ -362,6 +363,7 @@ export class GradScaler {
     return scope(() => {
       if (progress.stage === 'ready') {
         progress.foundInf = unscaleGrads(optimizer, () => full([], 1, { device: scale.device }), true);
+        raiseEverywhere(progress.foundInf.values(), this.group);
         optimizer.gradScale = optimizer.gradScale === undefined ? scale : scale.mul(optimizer.gradScale);
         if (this.computed) this.largest.measure(optimizer, this.getScale());
       }

@@ -1,7 +1,8 @@
 export { type AutocastOptions, autocast, autocasted } from './autocast.ts';
 export { type CustomFwdOptions, customBwd, customFwd } from './custom-function.ts';
 export { AmpError, ScaleFloorError } from './errors.ts';
-export { GradScaler, type GradScalerOptions } from './grad-scaler.ts';
+export { GradScaler } from './grad-scaler.ts';
+export type { GradScalerOptions } from './grad-scaler-options.ts';
 export type { GradientSource } from './largest-gradient.ts';
 export type { GradScalerState } from './loss-scale.ts';
 export {
@@ -29,4 +30,5 @@ export {
 } from './scale-rule.ts';
 export { type AutocastDevice, getAutocastDtype, isAutocastEnabled } from './state.ts';
 export { type OpenWindow, TrainingStep, type TrainingStepOptions } from './training-step.ts';
+export type { RankCulprits } from './window-ranks.ts';
 export type { StepResult, WindowResult } from './window-result.ts';

@@ -20,7 +20,11 @@ export interface WindowVerdict {
   /** A number on the scale's device, not 0 after an overflow. */
   onDevice(): Tensor;
   /** May make the host wait. */
-  onHost(): { overflow: boolean; largest: number | null; culprits: readonly string[] };
+  onHost(): {
+    overflow: boolean;
+    largest: number | null;
+    culprits: { names: readonly string[]; ranks: readonly number[] };
+  };
 }
 
 /** The scale beside the loss: a scalar, made when its device is known. Subclasses say how it moves. */

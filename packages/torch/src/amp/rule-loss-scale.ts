@@ -61,7 +61,9 @@ export class RuleLossScale extends LossScale {
     const { overflow, largest, culprits } = verdict.onHost();
     const { state, change } = advance(this.rule, this.state, { overflow, largest });
     this.become(state);
-    if (change === 'at floor' && this.rule.raiseAtFloor) throw new ScaleFloorError(state.scale, culprits);
+    if (change === 'at floor' && this.rule.raiseAtFloor) {
+      throw new ScaleFloorError(state.scale, culprits.names, culprits.ranks);
+    }
   }
 
   /** Takes over the scale that a measured largest gradient calls for. */

@@ -1,5 +1,6 @@
 import { noGrad } from '../autograd/modes.ts';
 import { refuseAsync, refusePromise } from '../autograd/synchronous.ts';
+import { DistributedDataParallel } from '../distributed/data-parallel.ts';
 import { clipGradNorm_ } from '../nn/clip-grad.ts';
 import type { Module } from '../nn/module.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
@@ -15,11 +16,15 @@ import type { GradScaler } from './grad-scaler.ts';
 import { magnitudes } from './magnitude.ts';
 import { StateSnapshot } from './state-snapshot.ts';
 import { ParameterNames, WindowGradients } from './window-gradients.ts';
+import { rankEvidence } from './window-ranks.ts';
 import { largestOf, resultOf, type StepResult, UNDECIDED, type WindowResult } from './window-result.ts';
 import { type Findings, WindowVerdict } from './window-verdict.ts';
 
 export interface TrainingStepOptions {
-  /** Its buffers are part of the transaction, its names are those of the culprits. */
+  /**
+   * Its buffers are part of the transaction, its names are those of the culprits. With a DistributedDataParallel
+   * all ranks apply a window or roll it back; the model is the one that it wraps.
+   */
   model: Module;
   /** They step together or not at all. */
   optimizers: Optimizer | readonly Optimizer[];
@@ -79,6 +84,7 @@ export class TrainingStep {
   private readonly clip: number;
   private readonly state: readonly Tensor[];
   private readonly wantsDeferred: boolean | undefined;
+  private readonly parallel: DistributedDataParallel | null;
   private readonly names: ParameterNames;
   private readonly buffers: BufferWatch;
   /** What the buffers and `state` were when the window began. */
@@ -105,8 +111,11 @@ export class TrainingStep {
     this.accumulate = accumulate;
     this.state = state;
     this.wantsDeferred = options.deferred;
-    this.names = new ParameterNames(model, this.optimizers);
-    this.buffers = new BufferWatch(model);
+    this.parallel = model instanceof DistributedDataParallel ? model : null;
+    this.parallel?.measureOwn();
+    this.names = new ParameterNames(this.parallel?.module ?? model, this.optimizers);
+    this.buffers = new BufferWatch(this.parallel?.module ?? model);
+    if (this.parallel) this.scaler?.join(this.parallel.processGroup);
     if (options.deferred === true && !this.canDefer()) {
       throw new AmpError(
         'VALUE',
@@ -134,7 +143,7 @@ export class TrainingStep {
         this.buffersBefore.take(this.buffers.tensors);
         this.stateBefore.take(this.state);
       }
-      const concluded = this.attempt(fn, closes);
+      const concluded = this.orRollBack(() => this.attempt(fn, closes));
       if (concluded === null) return { complete: false, ...UNDECIDED };
       this.windows += 1;
       return this.defers(concluded) ? this.decideThere(concluded) : this.decideHere(concluded);
@@ -208,21 +217,26 @@ export class TrainingStep {
     this.stateBefore.restore(this.state);
   }
 
-  /** One batch, and at the end of the window all that comes before the decision; rolls back when that throws. */
-  private attempt(fn: () => Tensor, closes: boolean | undefined): Concluded | null {
+  /** What `fn` gives; rolls the window back when it throws. */
+  private orRollBack<T>(fn: () => T): T {
     try {
-      const loss = fn();
-      refusePromise('TrainingStep.run', loss);
-      requireOneNumber(loss);
-      (this.scaler === undefined ? loss : this.scaler.scale(loss)).backward();
-      for (const listener of this.backwardListeners) listener();
-      this.losses.push(noGrad(() => keep(magnitudes([loss.detach()]))));
-      return (closes ?? this.losses.length >= this.accumulate) ? this.conclude(loss.device) : null;
+      return fn();
     } catch (error) {
       this.restore();
       this.endWindow();
       throw error;
     }
+  }
+
+  /** One batch, and at the end of the window all that comes before the decision. */
+  private attempt(fn: () => Tensor, closes: boolean | undefined): Concluded | null {
+    const loss = fn();
+    refusePromise('TrainingStep.run', loss);
+    requireOneNumber(loss);
+    (this.scaler === undefined ? loss : this.scaler.scale(loss)).backward();
+    for (const listener of this.backwardListeners) listener();
+    this.losses.push(noGrad(() => keep(magnitudes([loss.detach()]))));
+    return (closes ?? this.losses.length >= this.accumulate) ? this.conclude(loss.device) : null;
   }
 
   private conclude(device: string): Concluded {
@@ -243,6 +257,7 @@ export class TrainingStep {
         losses: this.losses,
         norm,
         scale: scaler?.scale(ones([], { device })) ?? null,
+        ranks: this.parallel && rankEvidence(this.parallel, gradients.parameters),
       },
       device,
     );
@@ -270,7 +285,7 @@ export class TrainingStep {
   // --- decided by the host -------------------------------------------------------------------------------
 
   private decideHere({ parameters, verdict, device }: Concluded): StepResult {
-    const findings = verdict.read();
+    const findings = this.orRollBack(() => verdict.read());
     const { finite } = findings;
     if (finite) this.stepAll(parameters);
     else this.restore();
@@ -282,8 +297,8 @@ export class TrainingStep {
     } finally {
       this.tell(result);
     }
-    const { applied, scale, norm, culprits, largest } = result;
-    return { complete: true, applied, scale, norm, culprits, largest };
+    const { applied, scale, norm, culprits, culpritsByRank, largest } = result;
+    return { complete: true, applied, scale, norm, culprits, culpritsByRank, largest };
   }
 
   private stepAll(parameters: readonly Tensor[]): void {
@@ -295,10 +310,12 @@ export class TrainingStep {
   private updateScale(parameters: readonly Tensor[], findings: Findings, device: string): void {
     const { scaler } = this;
     if (scaler === undefined) return;
-    const { finite, magnitudes, culprits } = findings;
-    if (!finite) scaler.noteCulprits(culprits);
+    const { finite, beforeMean, culprits, culpritsByRank } = findings;
+    const ranks = culpritsByRank.map(({ rank }) => rank);
+    if (!finite) scaler.noteCulprits(culprits, ranks);
     else if (scaler.computed) {
-      const half = magnitudes.filter((_, i) => scaler.producesHalf(parameters[i]!));
+      // Each rank's own are what fp16 has to hold, and they may be larger than their mean.
+      const half = beforeMean.filter((_, i) => scaler.producesHalf(parameters[i]!));
       scaler.noteLargest(largestOf(half));
     }
     for (const optimizer of this.optimizers) {

@@ -1,3 +1,4 @@
+import type { RankCulprits } from './window-ranks.ts';
 import type { Findings } from './window-verdict.ts';
 
 /** What became of a window. */
@@ -12,6 +13,8 @@ export interface WindowResult {
   readonly norm: number | null;
   /** Names of what was not finite: parameters (by their gradients) and buffers; 'loss' when only that was. */
   readonly culprits: readonly string[];
+  /** Which of them on which rank, where several train together; what broke in the mean itself is on none. */
+  readonly culpritsByRank: readonly RankCulprits[];
   /** The largest |gradient|, unscaled; infinite or NaN when one was. */
   readonly largest: number;
   /** The same for each parameter that had a gradient, in the order of `names`. */
@@ -27,15 +30,24 @@ export interface StepResult {
   readonly scale: number | null;
   readonly norm: number | null;
   readonly culprits: readonly string[];
+  readonly culpritsByRank: readonly RankCulprits[];
   readonly largest: number | null;
 }
 
 /** An open window, or one that is still to be decided. */
-export const UNDECIDED = { applied: null, scale: null, norm: null, culprits: [], largest: null } as const;
+export const UNDECIDED = {
+  applied: null,
+  scale: null,
+  norm: null,
+  culprits: [],
+  culpritsByRank: [],
+  largest: null,
+} as const;
 
 export function resultOf(window: number, findings: Findings): WindowResult {
-  const { finite: applied, scale, norm, culprits, magnitudes, names } = findings;
-  return { window, applied, scale, norm, culprits, largest: largestOf(magnitudes), magnitudes, names };
+  const { finite: applied, scale, norm, culprits, culpritsByRank, magnitudes, names } = findings;
+  const largest = largestOf(magnitudes);
+  return { window, applied, scale, norm, culprits, culpritsByRank, largest, magnitudes, names };
 }
 
 /** NaN when one is. */

@@ -21,6 +21,10 @@ export class Sequential extends Layer {
     for (const [i, layer] of this.#layers.entries()) yield [String(i), layer];
   }
 
+  protected override setChild(name: string, module: Module): void {
+    this.replace(Number(name), module as Layer);
+  }
+
   get length(): number {
     return this.#layers.length;
   }
@@ -61,6 +65,10 @@ export class ModuleList<M extends Module = Layer> extends Module {
 
   protected override *ownChildren(): Generator<[name: string, module: Module]> {
     for (const [i, module] of this.#modules.entries()) yield [String(i), module];
+  }
+
+  protected override setChild(name: string, module: Module): void {
+    this.replace(Number(name), module as M);
   }
 
   get length(): number {
@@ -106,6 +114,10 @@ export class ModuleDict<M extends Module = Layer> extends Module {
 
   protected override *ownChildren(): Generator<[name: string, module: Module]> {
     yield* this.#modules;
+  }
+
+  protected override setChild(name: string, module: Module): void {
+    this.set(name, module as M);
   }
 
   get(name: string): M {

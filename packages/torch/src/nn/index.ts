@@ -47,7 +47,16 @@ export {
 } from './loss.ts';
 export * from './margin-loss.ts';
 export { Module, type ModuleTarget } from './module.ts';
-export * from './normalization.ts';
+export {
+  BatchNorm1d,
+  BatchNorm2d,
+  BatchNorm3d,
+  type BatchNormLayerOptions,
+  GroupNorm,
+  type GroupNormOptions,
+  LayerNorm,
+  type LayerNormOptions,
+} from './normalization.ts';
 export { PackedSequence } from './packed-sequence.ts';
 export * from './padding.ts';
 export { Parameter } from './parameter.ts';
@@ -67,6 +76,7 @@ export * from './resample.ts';
 export * from './rms-norm.ts';
 export * from './softmax.ts';
 export type { LoadReport, StateDict } from './state.ts';
+export { SyncBatchNorm, type SyncBatchNormOptions } from './sync-batch-norm.ts';
 export * from './transformer.ts';
 export * from './transformer-decoder.ts';
 export * from './transformer-encoder.ts';

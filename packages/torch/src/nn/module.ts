@@ -1,3 +1,4 @@
+import { TorchError } from '@mezzo/libtorch';
 import { noGrad } from '../autograd/modes.ts';
 import { op } from '../ops/call.ts';
 import type { RemovableHandle } from '../removable-handle.ts';
@@ -163,6 +164,32 @@ export abstract class Module {
     for (const child of this.children()) child.apply(fn);
     fn(this);
     return this;
+  }
+
+  /**
+   * Puts what `replace` gives in the place of every module below this one, the deepest first. It is asked once for
+   * a module that is there twice.
+   * @throws TorchError VALUE for a child that this module holds in another way than as a property
+   * @internal
+   */
+  replaceModules(replace: (module: Module) => Module, made = new Map<Module, Module>()): void {
+    for (const [name, child] of [...this.ownChildren()]) {
+      let replacement = made.get(child);
+      if (replacement === undefined) {
+        child.replaceModules(replace, made);
+        replacement = replace(child);
+        made.set(child, replacement);
+      }
+      if (replacement !== child) this.setChild(name, replacement);
+    }
+  }
+
+  protected setChild(name: string, module: Module): void {
+    const property = Object.keys(this).find((key) => this.stateName(key) === name);
+    if (property === undefined) {
+      throw new TorchError('VALUE', `${this.constructor.name}: its module '${name}' cannot be replaced`);
+    }
+    Object.assign(this, { [property]: module });
   }
 
   // --- state -------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ export interface BatchNormLayerOptions extends FactoryOptions {
 }
 
 /** Ioffe and Szegedy 2015. eps and momentum may be changed after construction. */
-abstract class BatchNorm extends NormBase {
+export abstract class BatchNorm extends NormBase {
   constructor(numFeatures: number, options: BatchNormLayerOptions = {}) {
     const { affine = true, trackRunningStats = true } = options;
     super(numFeatures, { ...options, affine, trackRunningStats });
@@ -61,7 +61,8 @@ abstract class BatchNorm extends NormBase {
     });
   }
 
-  private countBatch(): number {
+  /** The share of this batch in the running statistics. */
+  protected countBatch(): number {
     this.numBatchesTracked?.add_(1);
     // sync: a cumulative mean needs the count on the host
     return this.momentum ?? 1 / Number(this.numBatchesTracked?.item() ?? 1);

@@ -89,6 +89,5 @@ export const foreignOptions = {
   image_weights: foreign('bool', false, NO_LONGER),
   quad: foreign('bool', false, NO_LONGER),
   evolve: foreign('int', null, 'searching for hyperparameters (tune) is not supported'),
-  sync_bn: foreign('bool', false, 'training on several devices is not there yet'),
-  local_rank: foreign('int', -1, 'training on several devices is not there yet'),
+  local_rank: foreign('int', -1, 'launchers tell the rank in the environment'),
 } satisfies OptionTable;

@@ -43,7 +43,7 @@ export const runOptions = {
     range: [1, Number.POSITIVE_INFINITY],
     commands: EVERY,
     shareIn: ['train', 'check'],
-    help: 'images a step; train, check: -1 chooses it for 60 % of the free memory, 0.7 for 70 %; in val, predict and export, images a forward pass',
+    help: 'images a step, of all ranks together; train, check: -1 chooses it for 60 % of the free memory, 0.7 for 70 %; in val, predict and export, images a forward pass',
     aliases: ['batch_size'],
     defaults: { predict: 1, export: 1 },
   },
@@ -64,7 +64,10 @@ export const runOptions = {
     commands: DEVICE,
     help: 'cpu, 0 or cuda:0; -1: the CUDA device that has least to do; the first one if there is any, else the CPU',
     later: [
-      [/^[[(]?\s*\d+\s*(,\s*\d+\s*)+[\])]?$/, 'training on several devices is not there yet: give one'],
+      [
+        /^[[(]?\s*\d+\s*(,\s*\d+\s*)+[\])]?$/,
+        'training on several GPUs takes NCCL, which Mezzo is not built with: give one, or device=cpu ranks=2',
+      ],
       [/^(mps|xpu|npu|tpu|intel)/i, 'Mezzo runs on the CPU and on CUDA devices'],
     ],
   },
@@ -126,7 +129,7 @@ export const runOptions = {
     type: 'bool|path',
     default: false,
     commands: TRAIN,
-    help: 'continue a run: the path of its last.safetensors, or true for the newest run',
+    help: 'continue a run: the path of its last.safetensors, or true for the newest run; auto: the run of this project and name where it has a checkpoint, else begin it, as a restarting launcher wants it',
   },
   freeze: {
     type: 'int|ints',
