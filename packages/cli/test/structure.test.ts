@@ -56,6 +56,9 @@ test('imports point downwards: cli, detect, keras, precision, torch, libtorch', 
   }
 });
 
+/** Named by others: c10d includes <gloo/common/error.h>, which no wheel has. */
+const DICTATED = join('libtorch', 'native', 'gloo', 'common');
+
 test('no file and no folder is a catch-all', () => {
   const banned = /^(utils?|helpers?|misc|common|shared|stuff)$/i;
   for (const name of LAYERS) {
@@ -68,7 +71,8 @@ test('no file and no folder is a catch-all', () => {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
       for (const entry of entries) {
-        assert.doesNotMatch(basename(entry).split('.')[0]!, banned, join(name, part, entry));
+        const place = join(name, part, entry);
+        if (place !== DICTATED) assert.doesNotMatch(basename(entry).split('.')[0]!, banned, place);
       }
     }
   }
