@@ -205,7 +205,14 @@ const programs: Record<string, Program> = {
 
   async computed() {
     await begin();
-    const rule = { ...amp.TORCH_RULE, name: 'computed', kind: 'computed' as const, init: 1024 };
+    // It looks back on one window: the maximum is the latest.
+    const rule = {
+      ...amp.TORCH_RULE,
+      name: 'computed',
+      kind: 'computed' as const,
+      init: 1024,
+      growthInterval: 1,
+    };
     const { net, batch, scaler } = rig({ dtype: 'float32', scaler: { rule, enabled: true } });
     // The larger gradients, and a source that only this rank has.
     const [factor, sources] = getRank() === 1 ? [8, [3]] : [1, []];
