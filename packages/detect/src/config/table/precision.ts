@@ -29,7 +29,7 @@ export const precisionOptions = {
     default: null,
     range: [1, Number.POSITIVE_INFINITY],
     commands: TRAIN,
-    help: 'steps without overflow after which the loss scale grows; by the scaler unless given (torch: 2000)',
+    help: 'steps without overflow after which the loss scale grows, for computed the steps that its maximum looks back on; by the scaler unless given (torch: 2000, computed: 12)',
   },
   scale_floor: {
     type: 'float',
